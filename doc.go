@@ -1,0 +1,2 @@
+// Package keelson turns a .proto into a production service.
+package keelson
