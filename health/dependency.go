@@ -1,0 +1,126 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// dependency is something that instances share. Health.mu guards its fields.
+type dependency struct {
+	name    string
+	check   func(context.Context) error
+	checked bool
+	failing bool
+	message string
+	since   time.Time
+	polled  bool // a goroutine of Run polls it
+}
+
+// Run checks the dependencies until ctx ends. It returns nil, and has then
+// waited for its goroutines; a check that ignores its context holds it up.
+func (h *Health) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		for _, d := range h.unpolled() {
+			wg.Go(func() { h.poll(ctx, d) })
+		}
+		select {
+		case <-h.added:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// unpolled takes over the dependencies that nobody polls yet.
+func (h *Health) unpolled() []*dependency {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var fresh []*dependency
+	for _, d := range h.dependencies {
+		if !d.polled {
+			d.polled = true
+			fresh = append(fresh, d)
+		}
+	}
+	return fresh
+}
+
+func (h *Health) poll(ctx context.Context, d *dependency) {
+	defer func() {
+		h.mu.Lock()
+		d.polled = false
+		h.mu.Unlock()
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		h.checkOnce(ctx, d)
+		timer.Reset(jitter(h.cfg.Interval))
+	}
+}
+
+// checkOnce runs one check. A check that does not return in time is reported as
+// failing while it is still waited for: there is never more than one at a time.
+func (h *Health) checkOnce(ctx context.Context, d *dependency) {
+	h.mu.Lock()
+	check := d.check
+	h.mu.Unlock()
+	checkCtx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
+	defer cancel()
+	stop := context.AfterFunc(checkCtx, func() {
+		if ctx.Err() == nil {
+			h.report(d, fmt.Errorf("no answer within %s", h.cfg.Timeout))
+		}
+	})
+	err := safely(checkCtx, check)
+	late := !stop()
+	if ctx.Err() != nil || late && err != nil {
+		return
+	}
+	h.report(d, err)
+}
+
+// safely turns a panic of a check into an error.
+func safely(ctx context.Context, check func(context.Context) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the check panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return check(ctx)
+}
+
+// report keeps the outcome of a check.
+func (h *Health) report(d *dependency, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if failing := err != nil; failing != d.failing || !d.checked {
+		d.failing, d.checked, d.since = failing, true, time.Now()
+		if failing {
+			h.log.Warn("health: dependency degraded", "dependency", d.name, "error", err.Error())
+		} else {
+			h.log.Info("health: dependency ok", "dependency", d.name)
+		}
+	}
+	d.message = ""
+	if err != nil {
+		d.message = err.Error()
+	}
+}
+
+// jitter spreads d by 10 % either way, so that instances started together do
+// not check together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
