@@ -1,0 +1,20 @@
+// Package grpcx is the only place that touches what grpc-go marks as
+// experimental. A grpc-go upgrade is reviewed here, and nowhere else.
+package grpcx
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// HandshakeTimeout bounds the time from accepting a connection to the end of
+// its TLS and HTTP/2 handshakes (grpc-go's default is 120 s).
+func HandshakeTimeout(d time.Duration) grpc.ServerOption { return grpc.ConnectionTimeout(d) }
+
+// StreamWorkers serves calls from n long-lived goroutines, whose stacks have
+// already grown; calls beyond n get goroutines of their own.
+func StreamWorkers(n uint32) grpc.ServerOption { return grpc.NumStreamWorkers(n) }
+
+// WaitForHandlers makes Stop return only after every handler has.
+func WaitForHandlers() grpc.ServerOption { return grpc.WaitForHandlers(true) }
