@@ -74,9 +74,9 @@ type Call struct {
 	// Draining is closed when the instance begins to end its streams; nil on a
 	// client.
 	Draining <-chan struct{}
-	// Code and Err are how the call ended; set before it is accounted for.
-	Code codes.Code
-	Err  error
+	// Code and Failure are how the call ended; set before it is accounted for.
+	Code    codes.Code
+	Failure error
 	// Duration is how long the call took; set with Code.
 	Duration time.Duration
 
@@ -106,7 +106,7 @@ func From(ctx context.Context) *Call {
 
 // End writes how the call ended, at a time.
 func (c *Call) End(code codes.Code, err error, now time.Time) {
-	c.Code, c.Err, c.Duration = code, err, now.Sub(c.Start)
+	c.Code, c.Failure, c.Duration = code, err, now.Sub(c.Start)
 }
 
 // DeadlineLeft returns how much of the deadline is left, and whether there is
