@@ -1,0 +1,26 @@
+package discovery
+
+// decision is what the resolver did with an answer, an error or a confirmation. The names are values of the metric label "decision" and of
+// the field "kind" in /debug/keelson/targets.
+type decision string
+
+const (
+	// decisionAccepted: the answer is in effect as it is.
+	decisionAccepted decision = "accepted"
+	// decisionUnchanged: nothing changed by it.
+	decisionUnchanged decision = "unchanged"
+	// decisionHeld: the answer took away all instances or half of them; they are kept for now.
+	decisionHeld decision = "held"
+	// decisionConfirmed: held instances were dropped, as their connections confirmed that they are gone.
+	decisionConfirmed decision = "confirmed"
+	// decisionGone: the registry names no instance, and the connections of the kept ones confirm that none is left.
+	decisionGone decision = "gone"
+	// decisionKept: the registry failed; the last good list stays in effect.
+	decisionKept decision = "kept"
+	// decisionEmpty: the registry names no instance and never did; calls fail with that.
+	decisionEmpty decision = "empty"
+	// decisionError: the registry failed and there is no last good list; calls fail with that.
+	decisionError decision = "error"
+	// decisionRemembered: the list that an earlier connection of this client used is in effect until the registry answers.
+	decisionRemembered decision = "remembered"
+)

@@ -1,0 +1,74 @@
+package discovery
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// resolverMetrics are nil-safe by holding unregistered collectors when there is no registerer.
+type resolverMetrics struct {
+	decisions *prometheus.CounterVec
+	dropped   *prometheus.CounterVec
+	instances *prometheus.GaugeVec
+	held      *prometheus.GaugeVec
+	lastGood  *prometheus.GaugeVec
+}
+
+func newResolverMetrics(reg prometheus.Registerer) resolverMetrics {
+	return resolverMetrics{
+		decisions: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keelson_resolver_decisions_total",
+			Help: "What the resolver decided about each answer or error of a registry.",
+		}, []string{"target", "decision"})),
+		dropped: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keelson_resolver_dropped_entries_total",
+			Help: "Entries of a registry's answers that were left out: unreadable, invalid or duplicate.",
+		}, []string{"target", "reason"})),
+		instances: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_resolver_instances",
+			Help: "Instances in the list in effect, held ones included.",
+		}, []string{"target"})),
+		held: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_resolver_held_instances",
+			Help: "Instances kept although the registry no longer names them.",
+		}, []string{"target"})),
+		lastGood: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_resolver_last_good_timestamp_seconds",
+			Help: "When the registry last gave an answer that was put into effect, in Unix time.",
+		}, []string{"target"})),
+	}
+}
+
+type registrationMetrics struct {
+	registered *prometheus.GaugeVec
+	attempts   *prometheus.CounterVec
+}
+
+func newRegistrationMetrics(reg prometheus.Registerer) registrationMetrics {
+	return registrationMetrics{
+		registered: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_registration_registered",
+			Help: "1 while the instance is known to stand in the registry, otherwise 0.",
+		}, []string{"service"})),
+		attempts: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keelson_registration_attempts_total",
+			Help: "Attempts to register, check and deregister, by result: ok, missing (the registry has lost the instance) or error.",
+		}, []string{"service", "operation", "result"})),
+	}
+}
+
+// shared registers c, or returns the equal collector that is registered already. A collector that cannot be registered (another metric has
+// its name) still counts, unseen: a name clash in someone's registry is no reason to stop resolving.
+func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if reg == nil {
+		return c
+	}
+	var dup prometheus.AlreadyRegisteredError
+	if errors.As(reg.Register(c), &dup) {
+		if have, ok := dup.ExistingCollector.(C); ok {
+			return have
+		}
+	}
+	return c
+}

@@ -1,0 +1,215 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc/resolver"
+
+	"github.com/keelson-dev/keelson/target"
+)
+
+// Builder is a gRPC resolver.Builder that never takes away a good list. Hand it to the connections of one client with
+// grpc.WithResolvers; it is not meant for gRPC's global registry. Connections with the same dial target share one watch, which lasts as
+// long as one of them; the last good list is remembered beyond that, for the connection that comes next. Safe for concurrent use.
+type Builder struct {
+	scheme string
+	source func(resolver.Target, resolver.BuildOptions) (source, error)
+	cfg    Config
+	opts   options
+	met    resolverMetrics
+
+	mu       sync.Mutex
+	watches  map[string]*watch
+	lastGood map[string][]entry
+}
+
+// NewResolver returns the resolver for targets scheme:///service?name=value, with the scheme of the driver.
+func NewResolver(driver Watcher, cfg Config, opts ...Option) *Builder {
+	b := newBuilder(driver.Scheme(), cfg, opts)
+	b.source = func(t resolver.Target, _ resolver.BuildOptions) (source, error) {
+		q, err := parseQuery(t)
+		if err != nil {
+			return nil, err
+		}
+		return &driverSource{driver: driver, query: q}, nil
+	}
+	return b
+}
+
+// Wrap returns a resolver of the same scheme around one of gRPC's own (resolver.Get("dns"), resolver.Get("passthrough")): plain addresses
+// and DNS names then carry attributes, keep their last good list, and are resolved again every Config.Refresh. Service configs from DNS
+// are not used. What the inner resolver fails at is tried again after a pause of at most Config.MaxBackoff.
+func Wrap(inner resolver.Builder, cfg Config, opts ...Option) resolver.Builder {
+	b := newBuilder(inner.Scheme(), cfg, opts)
+	b.source = func(t resolver.Target, o resolver.BuildOptions) (source, error) {
+		return newGRPCSource(inner, t, o, b.cfg.Refresh), nil
+	}
+	if a, ok := inner.(resolver.AuthorityOverrider); ok {
+		return &overridingBuilder{Builder: b, AuthorityOverrider: a}
+	}
+	return b
+}
+
+// overridingBuilder keeps the authority that a wrapped resolver asks for.
+type overridingBuilder struct {
+	*Builder
+	resolver.AuthorityOverrider
+}
+
+func newBuilder(scheme string, cfg Config, opts []Option) *Builder {
+	o := newOptions(opts)
+	return &Builder{
+		scheme: scheme, cfg: cfg.withDefaults(), opts: o, met: newResolverMetrics(o.reg),
+		watches: make(map[string]*watch), lastGood: make(map[string][]entry),
+	}
+}
+
+func parseQuery(t resolver.Target) (Query, error) {
+	if t.URL.Host != "" {
+		return Query{}, fmt.Errorf("dial target %q: has %q where nothing belongs; write %s:///%s", t.URL.String(), t.URL.Host, t.URL.Scheme, t.URL.Host)
+	}
+	q := Query{Service: t.Endpoint(), Params: t.URL.Query()}
+	if err := ValidateService(q.Service); err != nil {
+		return Query{}, fmt.Errorf("dial target %q: %w", t.URL.String(), err)
+	}
+	return q, nil
+}
+
+// Scheme implements resolver.Builder.
+func (b *Builder) Scheme() string { return b.scheme }
+
+// Build implements resolver.Builder; gRPC calls it once per connection and again when a connection leaves idle mode. It does no I/O.
+func (b *Builder) Build(t resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
+	w, err := b.acquire(t, opts)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{builder: b, watch: w, cc: cc, news: make(chan struct{}, 1), done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	w.subscribe(c)
+	go c.run(ctx)
+	return c, nil
+}
+
+func (b *Builder) acquire(t resolver.Target, opts resolver.BuildOptions) (*watch, error) {
+	key := t.URL.String()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.watches[key]
+	if w == nil {
+		src, err := b.source(t, opts)
+		if err != nil {
+			return nil, err
+		}
+		w = &watch{
+			src: src, cfg: b.cfg, opts: b.opts, met: b.met, state: b.opts.targets.Acquire(key), subs: make(map[*conn]struct{}),
+		}
+		b.watches[key] = w
+		w.start(slices.Clone(b.lastGood[key]))
+	}
+	w.refs++
+	return w, nil
+}
+
+// release ends the watch with the last connection. It waits for the watch outside of the lock that other connections need; a connection
+// that comes meanwhile starts a new one.
+func (b *Builder) release(w *watch) {
+	key := w.state.Name()
+	b.mu.Lock()
+	w.refs--
+	last := w.refs == 0
+	if last {
+		delete(b.watches, key)
+	}
+	b.mu.Unlock()
+	if !last {
+		return
+	}
+	entries := w.stop()
+	b.opts.targets.Release(w.state)
+	if len(entries) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lastGood[key] = entries
+}
+
+// conn is the resolver of one connection: it hands the latest publication to gRPC from a goroutine of its own, so that one connection that
+// is slow to take a list does not keep it from the others.
+type conn struct {
+	builder *Builder
+	watch   *watch
+	cc      resolver.ClientConn
+	news    chan struct{}
+	cancel  func()
+	done    chan struct{}
+	once    sync.Once
+}
+
+func (c *conn) wake() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+func (c *conn) run(ctx context.Context) {
+	defer close(c.done)
+	var told publication
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.news:
+		}
+		next := c.watch.published()
+		c.tell(ctx, told, next)
+		told = next
+	}
+}
+
+// tell hands gRPC what has changed. The list is never empty: without one there is only an error to report.
+func (c *conn) tell(ctx context.Context, told, next publication) {
+	if len(next.entries) > 0 && !slices.EqualFunc(told.entries, next.entries, sameToGRPC) {
+		if err := c.cc.UpdateState(c.state(next.entries)); err != nil && ctx.Err() == nil {
+			c.builder.opts.log.Warn("list refused by the balancing policy", "target", c.watch.state.Name(), "error", err)
+		}
+	}
+	if next.err != nil && next.err != told.err {
+		c.cc.ReportError(next.err)
+	}
+}
+
+// sameToGRPC ignores whether an entry is held, which gRPC does not see.
+func sameToGRPC(a, b entry) bool {
+	b.heldSince = a.heldSince
+	return a.equal(b)
+}
+
+func (c *conn) state(entries []entry) resolver.State {
+	var s resolver.State
+	for _, e := range entries {
+		s.Endpoints = append(s.Endpoints, e.ep)
+		s.Addresses = append(s.Addresses, e.ep.Addresses...)
+	}
+	return target.SetState(s, c.watch.state)
+}
+
+// ResolveNow implements resolver.Resolver: a hint, passed on to wrapped resolvers.
+func (c *conn) ResolveNow(resolver.ResolveNowOptions) { c.watch.src.hint() }
+
+// Close implements resolver.Resolver. It returns when the goroutines of this connection have ended, and with the last connection of a
+// target those of its watch.
+func (c *conn) Close() {
+	c.once.Do(func() {
+		c.watch.unsubscribe(c)
+		c.cancel()
+		<-c.done
+		c.builder.release(c.watch)
+	})
+}
