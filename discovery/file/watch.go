@@ -1,0 +1,129 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/keelson-dev/keelson/discovery"
+)
+
+// settle is how long a burst of notifications is waited for before the directory is read.
+const settle = 5 * time.Millisecond
+
+// Watch implements discovery.Watcher. It knows no parameters.
+func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
+	if err := discovery.ValidateService(q.Service); err != nil {
+		return fmt.Errorf("watch %s: %w", d, err)
+	}
+	if names := slices.Sorted(maps.Keys(q.Params)); len(names) > 0 {
+		return fmt.Errorf("watch %s: unknown parameter %q in the dial target; a file registry takes none", d, names[0])
+	}
+	n := d.notifier(q.Service)
+	defer n.close()
+	s := scanner{dir: d.dir, service: q.Service}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n.attach()
+		u, changed, err := s.scan()
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", d, err)
+		}
+		if changed {
+			deliver(u)
+		}
+		n.wait(ctx, d.cfg.PollInterval)
+	}
+}
+
+// notifier waits until a directory may have changed. Without notifications it waits for the time to be up.
+type notifier struct {
+	w     *fsnotify.Watcher // nil without notifications
+	paths []string
+	infos map[string]os.FileInfo // what is watched under each path
+}
+
+func (d *Driver) notifier(service string) *notifier {
+	n := &notifier{paths: []string{d.dir, filepath.Join(d.dir, service)}, infos: make(map[string]os.FileInfo)}
+	if !d.cfg.PollOnly {
+		if w, err := fsnotify.NewWatcher(); err == nil {
+			n.w = w
+		}
+	}
+	return n
+}
+
+func (n *notifier) close() {
+	if n.w != nil {
+		_ = n.w.Close()
+	}
+}
+
+// attach watches the directories that are there now: one that was removed or renamed and made anew under its name is another one. What
+// cannot be watched is polled.
+func (n *notifier) attach() {
+	if n.w == nil {
+		return
+	}
+	for _, path := range n.paths {
+		info, err := os.Stat(path)
+		if old := n.infos[path]; err == nil && old != nil && os.SameFile(old, info) {
+			continue
+		}
+		if n.infos[path] != nil {
+			_ = n.w.Remove(path)
+			delete(n.infos, path)
+		}
+		if err == nil && n.w.Add(path) == nil {
+			n.infos[path] = info
+		}
+	}
+}
+
+// wait returns after a notification (and what follows it closely), when the time is up, or when ctx ends.
+func (n *notifier) wait(ctx context.Context, poll time.Duration) {
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	var events chan fsnotify.Event
+	var errs chan error
+	if n.w != nil {
+		events, errs = n.w.Events, n.w.Errors
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-errs: // an overflow, for example: look
+			timer.Reset(settle)
+		case <-events:
+			timer.Reset(settle)
+			// One reading of the directory answers all the notifications of this burst; those that keep coming do not put it off.
+			n.drain(ctx, timer)
+			return
+		}
+	}
+}
+
+// drain takes notifications until the timer fires.
+func (n *notifier) drain(ctx context.Context, timer *time.Timer) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-n.w.Events:
+		case <-n.w.Errors:
+		}
+	}
+}
