@@ -155,20 +155,27 @@ func networkError(err error) *Error {
 	if errors.Is(err, driver.ErrBadConn) {
 		return databaseAway()
 	}
-	var (
-		errno  syscall.Errno
-		netErr net.Error
-	)
-	lost := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed)
-	if !lost && errors.As(err, &errno) {
-		switch errno {
-		case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
-			syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.ENOTCONN:
-			lost = true
-		}
-	}
-	if !lost && !errors.As(err, &netErr) {
+	if !connectionLost(err) {
 		return nil
 	}
 	return infra(codes.Unavailable, ReasonConnectionLost, "a connection that the call needs was refused or lost", RetryAfter(retryUnavailable))
+}
+
+func connectionLost(err error) bool {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) { // before net.Error, which every errno is: also that of a full disk
+		switch errno {
+		case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
+			syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN, syscall.ENOTCONN:
+			return true
+		}
+		return false
+	}
+	var netErr net.Error
+	return errors.As(err, &netErr)
 }

@@ -40,8 +40,8 @@ type Error struct {
 	wire           *status.Status // what it was parsed from, as long as nothing was changed
 }
 
-// New returns an error with a code, a reason and a message in developer's English, formatted as by fmt.Sprintf (with no args the format is taken as it
-// is). The message must hold no secrets and no internals: it is what the caller reads. Dynamic parts belong in [Meta] as well.
+// New returns an error with a code, a reason and a message in developer's English, formatted as by fmt.Sprintf (go vet
+// checks it). The message must hold no secrets and no internals: it is what the caller reads. Dynamic parts belong in [Meta] as well.
 //
 // A reason is UPPER_SNAKE_CASE of at most 63 characters, unique in its domain; anything else is made so ("user.not found" becomes USER_NOT_FOUND).
 // An empty reason leaves as the code's name, and as a target of errors.Is matches any reason. codes.OK is no error and becomes INTERNAL.
@@ -49,11 +49,7 @@ func New(code codes.Code, reason, format string, args ...any) *Error {
 	if code == codes.OK {
 		code = codes.Internal
 	}
-	message := format
-	if len(args) > 0 {
-		message = fmt.Sprintf(format, args...)
-	}
-	return &Error{code: code, reason: normalReason(reason), message: valid(message)}
+	return &Error{code: code, reason: normalReason(reason), message: valid(fmt.Sprintf(format, args...))}
 }
 
 // With returns a copy of e with the details added. Violations of the same kind are merged into one detail; of a detail that may be there only once, the

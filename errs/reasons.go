@@ -10,6 +10,8 @@ const (
 	ReasonCircuitOpen                 = "CIRCUIT_OPEN"
 	ReasonRateLimited                 = "RATE_LIMITED"
 	ReasonOverloaded                  = "OVERLOADED"
+	ReasonMethodUnknown               = "METHOD_UNKNOWN"
+	ReasonStreamIdle                  = "STREAM_IDLE"
 	ReasonInvalidRequest              = "INVALID_REQUEST"
 	ReasonInternal                    = "INTERNAL"
 	ReasonPanic                       = "PANIC"
@@ -49,6 +51,8 @@ func callReasons() []ReasonDoc {
 		{ReasonCircuitOpen, codes.Unavailable, "The client's breaker keeps the call from an instance that fails; nothing was sent.", "Retry after RetryInfo."},
 		{ReasonRateLimited, codes.ResourceExhausted, "The caller or the method used up its calls per time; QuotaFailure names which.", "Wait for RetryInfo, then retry."},
 		{ReasonOverloaded, codes.Unavailable, "The instance has more work than it can do and refused this call before starting it.", "Retry after RetryInfo, on another instance."},
+		{ReasonMethodUnknown, codes.Unimplemented, "The server has no method of this name.", "Correct the name; gRPC reflection lists the methods."},
+		{ReasonStreamIdle, codes.Aborted, "No message went either way for longer than the method's idle timeout.", "Open the stream again; ask for progress messages or send more often."},
 		{ReasonInvalidRequest, codes.InvalidArgument, "The request breaks rules of its proto; BadRequest has each field, rule and what would be right.", "Correct the request."},
 		{ReasonInternal, codes.Internal, "An error that nobody expected; the cause is in the service's log under the correlation ID of RequestInfo.", "Report it with the correlation ID."},
 		{ReasonPanic, codes.Internal, "The handler panicked; the stack is in the service's log.", "Report it with the correlation ID."},
