@@ -145,30 +145,35 @@ func (d *Driver) prepare(ctx context.Context, in discovery.Instance) (content []
 }
 
 // replace writes a file so that it survives a crash and nobody sees half of it.
-func replace(path string, content []byte) (err error) {
+func replace(path string, content []byte) error {
 	dir := filepath.Dir(path)
+	temp, err := writeTemp(dir, content)
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		if temp != "" {
+			err = errors.Join(err, ignoreNotExist(os.Remove(temp)))
+		}
+		return err
+	}
+	return syncDir(dir)
+}
+
+// writeTemp returns the name of the file also with an error, if there is one to remove.
+func writeTemp(dir string, content []byte) (name string, err error) {
 	f, err := os.CreateTemp(dir, tempPrefix+"*")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), ignoreNotExist(os.Remove(f.Name())))
-		}
-	}()
-	if _, err = f.Write(content); err != nil {
-		return err
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(0o644)
 	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
+	if err == nil {
+		err = f.Sync()
 	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), syncDir(dir))
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 func ignoreNotExist(err error) error {

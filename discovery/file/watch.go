@@ -92,30 +92,14 @@ func (n *notifier) attach() {
 func (n *notifier) wait(ctx context.Context, poll time.Duration) {
 	timer := time.NewTimer(poll)
 	defer timer.Stop()
-	var events chan fsnotify.Event
-	var errs chan error
-	if n.w != nil {
-		events, errs = n.w.Events, n.w.Errors
-	}
-	for {
+	if n.w == nil {
 		select {
 		case <-ctx.Done():
-			return
 		case <-timer.C:
-			return
-		case <-errs: // an overflow, for example: look
-			timer.Reset(settle)
-		case <-events:
-			timer.Reset(settle)
-			// One reading of the directory answers all the notifications of this burst; those that keep coming do not put it off.
-			n.drain(ctx, timer)
-			return
 		}
+		return
 	}
-}
-
-// drain takes notifications until the timer fires.
-func (n *notifier) drain(ctx context.Context, timer *time.Timer) {
+	first := true
 	for {
 		select {
 		case <-ctx.Done():
@@ -123,7 +107,12 @@ func (n *notifier) drain(ctx context.Context, timer *time.Timer) {
 		case <-timer.C:
 			return
 		case <-n.w.Events:
-		case <-n.w.Errors:
+		case <-n.w.Errors: // an overflow, for example: look
+		}
+		if first {
+			// One look answers all notifications of a burst; those that keep coming do not put it off.
+			timer.Reset(settle)
+			first = false
 		}
 	}
 }
