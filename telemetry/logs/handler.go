@@ -24,10 +24,10 @@ func (l *Log) Handler() slog.Handler {
 // handler keeps what WithAttrs and WithGroup have added as text: the open
 // groups are part of it, and are closed at the end of each line.
 type handler struct {
-	log    *Log
-	attrs  []byte   // fields, with a comma before each
-	open   []string // groups that nothing has been written into yet
-	depth  int      // groups open in attrs
+	log   *Log
+	attrs []byte   // fields, with a comma before each
+	open  []string // groups that nothing has been written into yet
+	depth int      // groups open in attrs
 }
 
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {

@@ -1,0 +1,88 @@
+package traces
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The values of a zero [Config].
+const (
+	DefaultQueueSize       = 2048
+	DefaultBatchSize       = 512
+	DefaultBatchInterval   = 2 * time.Second
+	DefaultExportTimeout   = 10 * time.Second
+	DefaultShutdownTimeout = 3 * time.Second
+)
+
+// Config says who is traced, how much of it, and where spans go. The zero
+// value works: IDs are made and passed on, and nothing is sampled or exported.
+type Config struct {
+	// Service, Version, Instance and Environment describe the service in every
+	// span; empty ones are left out.
+	Service, Version, Instance, Environment string
+	// Endpoint is the OTLP collector: host:port, or a URL with http:// for
+	// plaintext and https:// for TLS. Empty: no export.
+	Endpoint string
+	// TLS secures the connection to a host:port; nil: plaintext.
+	TLS *tls.Config
+	// Ratio is the fraction of traces beginning here that are sampled.
+	// Zero: none.
+	Ratio float64
+	// QueueSize is how many spans wait for the collector at most, those under
+	// way included; more are dropped and counted. Zero: 2048, some 4 MiB.
+	QueueSize int
+	// BatchSize is how many spans one export holds at most. Zero: 512.
+	BatchSize int
+	// BatchInterval is the longest that a span waits for others. Zero: 2 s.
+	BatchInterval time.Duration
+	// ExportTimeout bounds one export, its retries included. Zero: 10 s.
+	ExportTimeout time.Duration
+	// ShutdownTimeout bounds the last exports of an orderly stop. Zero: 3 s.
+	ShutdownTimeout time.Duration
+	// Registerer takes keelson_trace_spans_total, by result; nil: off.
+	Registerer prometheus.Registerer
+	// Logger hears, once per outage, that the collector takes nothing; nil: off.
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.QueueSize <= 0 {
+		c.QueueSize = DefaultQueueSize
+	}
+	if c.BatchSize <= 0 {
+		c.BatchSize = DefaultBatchSize
+	}
+	c.BatchSize = min(c.BatchSize, c.QueueSize)
+	for d, v := range map[*time.Duration]time.Duration{
+		&c.BatchInterval: DefaultBatchInterval, &c.ExportTimeout: DefaultExportTimeout, &c.ShutdownTimeout: DefaultShutdownTimeout,
+	} {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c *Config) validate() error {
+	var faults []error
+	if !(c.Ratio >= 0 && c.Ratio <= 1) {
+		faults = append(faults, fmt.Errorf("trace ratio is %v; valid are 0 (none) to 1 (all)", c.Ratio))
+	}
+	if c.Endpoint == "" || strings.HasPrefix(c.Endpoint, "http://") || strings.HasPrefix(c.Endpoint, "https://") {
+		return errors.Join(faults...)
+	}
+	if _, _, err := net.SplitHostPort(c.Endpoint); err != nil {
+		faults = append(faults, fmt.Errorf("trace endpoint %q: %w; write host:port, or http://host:port", c.Endpoint, err))
+	}
+	return errors.Join(faults...)
+}
