@@ -3,6 +3,7 @@ package errs
 import (
 	"maps"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
@@ -100,7 +101,13 @@ func Message(m proto.Message) Detail {
 
 // absorb puts a packed detail where it belongs. What may be there once keeps the first; violations are joined; the rest is kept as it came.
 func (e *Error) absorb(a *anypb.Any) {
+	if !utf8.ValidString(a.GetTypeUrl()) {
+		return // could not be sent on
+	}
 	m, err := a.UnmarshalNew()
+	if err != nil && a.MessageIs((*errdetails.ErrorInfo)(nil)) {
+		return // broken, and there may be one only
+	}
 	if err != nil {
 		e.extra = append(e.extra, a)
 		return

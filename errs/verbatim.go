@@ -1,6 +1,8 @@
 package errs
 
 import (
+	"unicode/utf8"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -30,11 +32,11 @@ func (e *Error) verbatim(domain, correlationID string) *status.Status {
 	var kept []*anypb.Any
 	info, request := false, false
 	for _, a := range p.GetDetails() {
-		if a.GetTypeUrl() != valid(a.GetTypeUrl()) {
+		if !utf8.ValidString(a.GetTypeUrl()) {
 			continue // cannot be marshaled
 		}
 		if a.MessageIs((*errdetails.ErrorInfo)(nil)) {
-			if info {
+			if info || a.UnmarshalTo(&errdetails.ErrorInfo{}) != nil {
 				continue
 			}
 			info = true
