@@ -18,3 +18,6 @@ func StreamWorkers(n uint32) grpc.ServerOption { return grpc.NumStreamWorkers(n)
 
 // WaitForHandlers makes Stop return only after every handler has.
 func WaitForHandlers() grpc.ServerOption { return grpc.WaitForHandlers(true) }
+
+// IdleTimeout closes a client's connections when no call was made for so long.
+func IdleTimeout(d time.Duration) grpc.DialOption { return grpc.WithIdleTimeout(d) }

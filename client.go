@@ -1,0 +1,175 @@
+package keelson
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // client-side health checks
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/internal/grpcx"
+)
+
+// Client makes connections that carry the client's half of everything:
+// discovery, balancing, health, deadlines, retries, correlation IDs, metrics,
+// logs and traces. It owns the watches and the live state of its targets, and
+// is safe for concurrent use.
+type Client struct {
+	*core
+	own bool // the client has its telemetry to itself, and ends it
+
+	mu      sync.Mutex
+	conns   []*grpc.ClientConn
+	closed  bool
+	begin   sync.Once
+	flush   func() error
+	methods clientMethods
+}
+
+// NewClient makes a client that belongs to no service, such as a command's. It
+// does no I/O and starts nothing until it dials. Close it.
+func NewClient(name string, cfg Config, opts ...Option) (*Client, error) {
+	c, err := newCore(name, cfg, opts)
+	if err != nil {
+		return nil, err
+	}
+	client := newClient(c)
+	client.own = true
+	return client, nil
+}
+
+func newClient(c *core) *Client {
+	return &Client{core: c, flush: func() error { return nil }, methods: newClientMethods(c)}
+}
+
+// Dial returns a connection to a target: the name of a service, which the
+// configured registry resolves; a URL such as file:///user or dns:///host:port;
+// or host:port. It does not wait for a connection. The client closes it, unless
+// the caller has. Options come after the chassis's own.
+func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	resolved, err := c.target(target)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := c.credentials(resolved)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("dial %s: the client is closed", target)
+	}
+	if c.own {
+		c.begin.Do(func() { c.flush = c.core.start() })
+	}
+	conn, err := grpc.NewClient(resolved, append(c.dialOptions(creds), opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
+	}
+	c.conns = append(c.conns, conn)
+	return conn, nil
+}
+
+// target completes what was dialled: a bare service name goes to the registry.
+func (c *Client) target(target string) (string, error) {
+	switch {
+	case target == "":
+		return "", errors.New("dial: the target is empty; give a service name, host:port, or a URL such as file:///user")
+	case strings.Contains(target, "://"), strings.HasPrefix(target, "unix:"):
+		return target, nil
+	case strings.Contains(target, ":"):
+		return "dns:///" + target, nil
+	case c.driver == nil:
+		return "", fmt.Errorf("dial %s: it is the name of a service, but discovery.driver is none; set it to file, or dial host:port", target)
+	}
+	return c.driver.Scheme() + ":///" + target, nil
+}
+
+// credentials chooses TLS when it is configured. Plaintext to a fixed address
+// off loopback is refused here; what a registry names is refused per address.
+func (c *Client) credentials(target string) (credentials.TransportCredentials, error) {
+	if t := c.cfg.Client.TLS; t.enabled() {
+		cfg, err := t.load("client.tls")
+		if err != nil {
+			return nil, err
+		}
+		return credentials.NewTLS(cfg), nil
+	}
+	if address, ok := strings.CutPrefix(target, "dns:///"); ok {
+		if err := checkPlaintext("dial "+address, address, c.cfg.Insecure); err != nil {
+			return nil, err
+		}
+	}
+	return insecure.NewCredentials(), nil
+}
+
+func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
+	cfg := &c.cfg.Client
+	wait := backoff.DefaultConfig
+	wait.MaxDelay = cfg.ConnectTime
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(c.table.ServiceConfig(cfg.LoadBalancer)),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: cfg.ConnectTime}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(int(cfg.MaxReceive)), grpc.MaxCallSendMsgSize(int(cfg.MaxSend))),
+		grpc.WithMaxHeaderListSize(uint32(c.cfg.GRPC.MaxHeaderList)),
+		grpc.WithStaticStreamWindowSize(int32(c.cfg.GRPC.StreamWindow)),
+		grpc.WithStaticConnWindowSize(int32(c.cfg.GRPC.ConnectionWindow)),
+		grpc.WithUserAgent("keelson/" + c.name),
+		grpcx.IdleTimeout(cfg.IdleTimeout),
+		grpcx.Resolvers(c.resolvers()...),
+		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{c.unary}, c.opts.clientUnary...)...),
+		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{c.stream}, c.opts.clientStream...)...),
+	}
+}
+
+// resolvers wraps the registry, and gRPC's own schemes, so that the last good
+// list is kept whatever a target is resolved by.
+func (c *Client) resolvers() []resolver.Builder {
+	opts := []discovery.Option{discovery.WithLogger(c.log), discovery.WithRegisterer(c.tel.registry), discovery.WithTargets(c.targets)}
+	var builders []resolver.Builder
+	for _, scheme := range []string{"dns", "passthrough", "unix"} {
+		if b := resolver.Get(scheme); b != nil {
+			builders = append(builders, discovery.Wrap(b, discovery.Config{}, opts...))
+		}
+	}
+	if c.driver != nil {
+		builders = append(builders, discovery.NewResolver(c.driver, discovery.Config{}, opts...))
+	}
+	return builders
+}
+
+// Close closes every connection that the client made, and flushes what it has
+// to tell. A service's client is closed by the service.
+func (c *Client) Close() error {
+	err := c.closeConns()
+	if c.own {
+		err = errors.Join(err, c.flush())
+	}
+	return err
+}
+
+func (c *Client) closeConns() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	var faults []error
+	for _, conn := range c.conns {
+		if err := conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
+			faults = append(faults, err)
+		}
+	}
+	c.conns = nil
+	return errors.Join(faults...)
+}

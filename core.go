@@ -1,0 +1,121 @@
+package keelson
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/discovery/file"
+	"github.com/keelson-dev/keelson/internal/config"
+	"github.com/keelson-dev/keelson/policy"
+	"github.com/keelson-dev/keelson/ratelimit"
+	"github.com/keelson-dev/keelson/target"
+	"github.com/keelson-dev/keelson/validate"
+)
+
+// core is what the serving and the calling half have in common. It is made
+// without I/O.
+type core struct {
+	name      string
+	cfg       Config
+	opts      options
+	domain    string // of the errors made here
+	table     *policy.Table
+	tel       telemetry
+	log       *slog.Logger
+	validator *validate.Validator
+	limiter   *ratelimit.Limiter
+	driver    discovery.Driver // nil: none
+	targets   *target.Registry
+}
+
+func newCore(name string, cfg Config, opts []Option) (*core, error) {
+	c := &core{name: name, cfg: cfg, domain: name, targets: target.NewRegistry()}
+	for _, o := range opts {
+		o.apply(&c.opts)
+	}
+	if err := discovery.ValidateService(name); err != nil {
+		return nil, fmt.Errorf("name of the service: %w", err)
+	}
+	if err := c.configure(); err != nil {
+		return nil, err
+	}
+	if err := c.observe(); err != nil {
+		return nil, err
+	}
+	c.table = policy.NewTable(policy.Linked()...)
+	c.table.Add(c.opts.descriptors...)
+	if err := c.applyPolicy(&c.cfg); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.validator, err = validate.New(); err != nil {
+		return nil, fmt.Errorf("prepare validation: %w", err)
+	}
+	c.limiter, err = ratelimit.New(ratelimit.Config{MaxCallers: c.cfg.Policy.MaxCallers})
+	return c, err
+}
+
+// configure completes the configuration and checks it.
+func (c *core) configure() error {
+	if c.cfg.loaded == nil {
+		if err := errors.Join(config.ApplyDefaults(&c.cfg), config.Check(&c.cfg)); err != nil {
+			return err
+		}
+	}
+	c.cfg.Version = cmp.Or(c.cfg.Version, buildVersion())
+	c.cfg.InstanceID = cmp.Or(c.cfg.InstanceID, newInstanceID(c.name))
+	c.driver = c.opts.driver
+	if c.driver == nil && c.cfg.Discovery.Driver == "file" {
+		driver, err := file.New(c.cfg.Discovery.File.Dir, file.Config{})
+		if err != nil {
+			return fmt.Errorf("discovery.file.dir: %w", err)
+		}
+		c.driver = driver
+	}
+	return nil
+}
+
+// newInstanceID names this process, so that a restarted instance never
+// deregisters its successor.
+func newInstanceID(service string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	var nonce [3]byte
+	_, _ = rand.Read(nonce[:]) // never fails: it ends the process instead
+	return fmt.Sprintf("%s-%s-%d-%s", service, host, os.Getpid(), hex.EncodeToString(nonce[:]))
+}
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// applyPolicy compiles the table from a configuration, or changes nothing.
+func (c *core) applyPolicy(cfg *Config) error {
+	overrides := make([]policy.Override, len(cfg.Methods))
+	for i, o := range cfg.Methods {
+		o.Origin = func(f policy.Field) string { return cfg.source(fmt.Sprintf("methods[%d].%s", i, f)) }
+		overrides[i] = o
+	}
+	return c.table.Apply(policy.Defaults{UnaryTimeout: cfg.Policy.Timeout, RetryAttempts: cfg.Policy.RetryAttempts}, overrides)
+}
+
+// source tells where a value of the configuration came from.
+func (cfg *Config) source(path string) string {
+	if cfg.loaded == nil {
+		return "code"
+	}
+	return cfg.loaded.Source(path).String()
+}

@@ -1,0 +1,91 @@
+package keelson
+
+import (
+	"io"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// Option adds behaviour to a [Service] or a [Client]; data is in [Config].
+type Option interface{ apply(*options) }
+
+type options struct {
+	unary        []grpc.UnaryServerInterceptor
+	stream       []grpc.StreamServerInterceptor
+	clientUnary  []grpc.UnaryClientInterceptor
+	clientStream []grpc.StreamClientInterceptor
+	server       []grpc.ServerOption
+	classifiers  []errs.Classifier
+	descriptors  []protoreflect.ServiceDescriptor
+	driver       discovery.Driver
+	listener     net.Listener
+	logOutput    io.Writer
+}
+
+type optionFunc func(*options)
+
+func (f optionFunc) apply(o *options) { f(o) }
+
+// WithUnaryInterceptors adds interceptors of your own to unary calls. They run
+// inside the chassis's part, in the order given: after deadline, limits and
+// recovery, before the handler. Validation has run when the handler's argument
+// exists.
+func WithUnaryInterceptors(i ...grpc.UnaryServerInterceptor) Option {
+	return optionFunc(func(o *options) { o.unary = append(o.unary, i...) })
+}
+
+// WithStreamInterceptors adds interceptors of your own to streams, inside the
+// chassis's part, in the order given.
+func WithStreamInterceptors(i ...grpc.StreamServerInterceptor) Option {
+	return optionFunc(func(o *options) { o.stream = append(o.stream, i...) })
+}
+
+// WithClientInterceptors adds interceptors of your own to outgoing calls. They
+// run inside the chassis's part, in the order given. Either may be nil.
+func WithClientInterceptors(unary []grpc.UnaryClientInterceptor, stream []grpc.StreamClientInterceptor) Option {
+	return optionFunc(func(o *options) {
+		o.clientUnary = append(o.clientUnary, unary...)
+		o.clientStream = append(o.clientStream, stream...)
+	})
+}
+
+// WithServerOptions passes options to grpc.NewServer, after the chassis's own.
+// Interceptors belong in [WithUnaryInterceptors] and [WithStreamInterceptors].
+func WithServerOptions(s ...grpc.ServerOption) Option {
+	return optionFunc(func(o *options) { o.server = append(o.server, s...) })
+}
+
+// WithErrors tells how the service's domain and infrastructure errors map to
+// [errs.Error]s; see [errs.Table]. The first classifier that knows an error
+// wins.
+func WithErrors(c ...errs.Classifier) Option {
+	return optionFunc(func(o *options) { o.classifiers = append(o.classifiers, c...) })
+}
+
+// WithDescriptors adds services to the policy table whose descriptors are not
+// linked into the process.
+func WithDescriptors(d ...protoreflect.ServiceDescriptor) Option {
+	return optionFunc(func(o *options) { o.descriptors = append(o.descriptors, d...) })
+}
+
+// WithDiscovery replaces the registry that the configuration names.
+func WithDiscovery(d discovery.Driver) Option {
+	return optionFunc(func(o *options) { o.driver = d })
+}
+
+// WithListener serves native gRPC on a listener made elsewhere (an in-memory
+// one, or one that was passed in) instead of Config.GRPC.Address. The service
+// closes it.
+func WithListener(l net.Listener) Option {
+	return optionFunc(func(o *options) { o.listener = l })
+}
+
+// WithLogOutput writes the log somewhere else than to standard error.
+func WithLogOutput(w io.Writer) Option {
+	return optionFunc(func(o *options) { o.logOutput = w })
+}

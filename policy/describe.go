@@ -1,0 +1,90 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Description is the policy of a method as people and tools read it.
+type Description struct {
+	Method      string  `json:"method"`
+	Kind        string  `json:"kind"`
+	Idempotency string  `json:"idempotency"`
+	Retryable   bool    `json:"retryable"`
+	Fields      []Value `json:"fields"`
+}
+
+// Value is one field of a policy and where it came from.
+type Value struct {
+	Name   Field  `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
+}
+
+// Describe returns what holds for the method now, field by field.
+func (m *Method) Describe() Description {
+	e := m.Effective()
+	d := Description{Method: m.FullName, Kind: m.Kind.String(), Idempotency: m.Idempotency.String(), Retryable: m.Retryable()}
+	for _, f := range Fields() {
+		d.Fields = append(d.Fields, Value{Name: f, Value: e.Value(f), Source: e.Source(f)})
+	}
+	return d
+}
+
+// Value returns the value of a field for people: none, unlimited, and durations
+// and rates with their units.
+func (e *Effective) Value(f Field) string {
+	switch f {
+	case FieldTimeout:
+		return duration(e.Timeout)
+	case FieldIdleTimeout:
+		return duration(e.IdleTimeout)
+	case FieldRetryAttempts:
+		return strconv.Itoa(e.RetryAttempts)
+	case FieldCriticality:
+		return strings.TrimPrefix(e.Criticality.String(), "CRITICALITY_")
+	case FieldCost:
+		return strconv.FormatUint(uint64(e.Cost), 10)
+	case FieldRoles:
+		return roles(e.Roles)
+	case FieldRate:
+		return rate(e.Rate)
+	case FieldBurst:
+		return burst(e.Rate, e.Burst)
+	case FieldCallerRate:
+		return rate(e.CallerRate)
+	case FieldCallerBurst:
+		return burst(e.CallerRate, e.CallerBurst)
+	default:
+		return ""
+	}
+}
+
+func duration(d time.Duration) string {
+	if d <= 0 {
+		return "none"
+	}
+	return d.String()
+}
+
+func roles(r []string) string {
+	if len(r) == 0 {
+		return "any"
+	}
+	return strings.Join(r, ", ")
+}
+
+func rate(r float64) string {
+	if r <= 0 {
+		return "unlimited"
+	}
+	return strconv.FormatFloat(r, 'g', -1, 64) + "/s"
+}
+
+func burst(r float64, n int) string {
+	if r <= 0 {
+		return "unlimited"
+	}
+	return strconv.Itoa(n)
+}

@@ -1,0 +1,237 @@
+package keelson
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/internal/grpcx"
+	"github.com/keelson-dev/keelson/lifecycle"
+)
+
+// off is the address of a listener that is not wanted.
+const off = "off"
+
+// The keepalive profile that both ends share: a client asks after 10 s of
+// silence and waits 3 s; a server allows twice as many questions, so that it
+// never takes its own clients for attackers (too_many_pings).
+const (
+	keepaliveTime    = 10 * time.Second
+	keepaliveTimeout = 3 * time.Second
+	keepaliveMinTime = keepaliveTime / 2
+)
+
+// live is what exists only while a service runs.
+type live struct {
+	grpc       *grpc.Server
+	listener   net.Listener
+	ops, debug *httpServer
+	deregister context.CancelFunc
+	left       chan struct{} // closed when the registration has ended
+}
+
+// Run serves until the context ends, then drains in order and returns nil. Any
+// step that fails ends the service, and its error is returned. Run may be
+// called once. See [lifecycle.SignalContext] for a context that signals end.
+func (s *Service) Run(ctx context.Context) error {
+	if s.running {
+		return errors.New("run a service: it has run already; make a new one")
+	}
+	s.running = true
+	if err := errors.Join(append(s.faults, s.checkDrain())...); err != nil {
+		return err
+	}
+	flush := s.core.start()
+	s.assemble()
+	err := s.runner.Run(ctx)
+	return errors.Join(err, flush())
+}
+
+// assemble puts the steps in their order: it is the one place that says what
+// starts after what, and what stops before what.
+func (s *Service) assemble() {
+	started := s.health.Condition("start")
+	listening := s.health.Condition("listener")
+	r := s.runner
+
+	r.OnStart("ops listener", s.startOps)
+	r.OnStart("debug listener", s.startDebug)
+	for _, h := range s.start {
+		r.OnStart(h.name, h.run)
+	}
+	r.OnStart("grpc listener", func(ctx context.Context) error { return s.listen(ctx) })
+	r.OnStart("serve", func(context.Context) error {
+		started.Set(true, "")
+		listening.Set(true, "")
+		r.Go("grpc server", func(context.Context) error { return s.serveGRPC() })
+		return nil
+	})
+	r.OnStart("registration", s.register)
+
+	r.Go("health checks", s.health.Run)
+	if s.cfg.loaded != nil {
+		r.Go("reload", s.watchConfig)
+	}
+	for _, h := range s.workers {
+		r.Go(h.name, h.run)
+	}
+	r.OnDrain(s.drainSteps()...)
+
+	r.OnStop("ops listener", func(ctx context.Context) error { return s.live.ops.stop(ctx) })
+	r.OnStop("debug listener", func(ctx context.Context) error { return s.live.debug.stop(ctx) })
+	for _, h := range s.stop {
+		r.OnStop(h.name, h.run)
+	}
+	r.OnStop("grpc listener", func(context.Context) error { s.stopGRPC(); return nil })
+	r.OnStop("client", func(context.Context) error { return s.client.closeConns() })
+}
+
+// listen opens the gRPC listener and makes the server; nothing is accepted yet.
+func (s *Service) listen(ctx context.Context) error {
+	opts, err := s.serverOptions()
+	if err != nil {
+		return err
+	}
+	s.live.listener = s.opts.listener
+	if s.live.listener == nil {
+		if s.live.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.GRPC.Address); err != nil {
+			return fmt.Errorf("grpc.address: %w; choose another port, or 0 to let the system choose", err)
+		}
+	}
+	s.live.grpc = grpc.NewServer(opts...)
+	for _, r := range s.services {
+		s.live.grpc.RegisterService(r.desc, r.impl)
+		s.health.SetServing(r.desc.ServiceName)
+	}
+	s.health.Register(s.live.grpc)
+	if s.cfg.GRPC.Reflection || s.opts.listener != nil || isLoopback(s.live.listener.Addr().String()) {
+		reflection.Register(s.live.grpc)
+	}
+	return nil
+}
+
+func (s *Service) serverOptions() ([]grpc.ServerOption, error) {
+	g := &s.cfg.GRPC
+	opts := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(int(g.MaxReceive)),
+		grpc.MaxSendMsgSize(int(g.MaxSend)),
+		grpc.MaxHeaderListSize(uint32(g.MaxHeaderList)),
+		grpc.MaxConcurrentStreams(uint32(g.MaxStreams)),
+		grpc.StaticStreamWindowSize(int32(g.StreamWindow)),
+		grpc.StaticConnWindowSize(int32(g.ConnectionWindow)),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle:     g.MaxConnectionIdle,
+			MaxConnectionAge:      g.MaxConnectionAge,
+			MaxConnectionAgeGrace: g.ConnectionGrace,
+			Time:                  keepaliveTime,
+			Timeout:               keepaliveTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.UnknownServiceHandler(s.unknown()),
+		grpcx.HandshakeTimeout(g.HandshakeTimeout),
+		grpcx.StreamWorkers(uint32(g.StreamWorkers)),
+		grpcx.WaitForHandlers(),
+	}
+	if g.TLS.enabled() {
+		cfg, err := g.TLS.load("grpc.tls")
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
+	}
+	return append(opts, s.opts.server...), nil
+}
+
+func (s *Service) serveGRPC() error {
+	err := s.live.grpc.Serve(s.live.listener)
+	if errors.Is(err, grpc.ErrServerStopped) {
+		return nil
+	}
+	return err
+}
+
+// stopGRPC ends what is left of the server, and waits for the handlers.
+func (s *Service) stopGRPC() {
+	if s.live.grpc == nil {
+		return
+	}
+	s.live.grpc.Stop()
+	s.endCut(errCut)
+	s.handlers.Wait()
+	_ = s.live.listener.Close() // it is closed already if it was served
+}
+
+// register announces the instance, and keeps it announced until the drain.
+func (s *Service) register(context.Context) error {
+	s.live.left = make(chan struct{})
+	in, err := s.instance()
+	if err != nil {
+		return err
+	}
+	s.log.Info("serving", "grpc", in.Address, "ops", in.OpsAddress, "debug", in.DebugAddress, "instance", in.ID)
+	if s.driver == nil {
+		close(s.live.left)
+		s.live.deregister = func() {}
+		return nil
+	}
+	reg, err := discovery.NewRegistration(s.driver, in, discovery.RegistrationConfig{DeregisterTimeout: s.cfg.Drain.Deregister},
+		discovery.WithLogger(s.log), discovery.WithRegisterer(s.tel.registry))
+	if err != nil {
+		return err
+	}
+	s.health.Dependency("registration", reg.Healthy)
+	registered, deregister := context.WithCancel(context.Background())
+	s.live.deregister = deregister
+	s.runner.Go("registration", func(ctx context.Context) error {
+		defer close(s.live.left)
+		defer context.AfterFunc(ctx, deregister)()
+		if err := reg.Run(registered); err != nil {
+			s.log.Warn("the instance may still stand in the registry", "error", err)
+		}
+		return lifecycle.ErrDone
+	})
+	return nil
+}
+
+// instance describes this process to a registry.
+func (s *Service) instance() (discovery.Instance, error) {
+	address := s.cfg.GRPC.Advertise
+	if address == "" {
+		var err error
+		if address, err = advertised(s.live.listener.Addr()); err != nil {
+			return discovery.Instance{}, err
+		}
+	}
+	return discovery.Instance{
+		Service: s.name, ID: s.cfg.InstanceID, Address: address,
+		OpsAddress: s.live.ops.address(), DebugAddress: s.live.debug.address(),
+		Version: s.cfg.Version, Zone: s.cfg.Zone, PID: os.Getpid(), StartTime: time.Now(),
+	}, nil
+}
+
+// advertised is the address under which others reach a listener.
+func advertised(a net.Addr) (string, error) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String(), nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", fmt.Errorf("find the address to advertise: %w; set grpc.advertise", err)
+	}
+	for _, a := range addrs {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() {
+			return net.JoinHostPort(ip.IP.String(), fmt.Sprint(tcp.Port)), nil
+		}
+	}
+	return "", errors.New("grpc.advertise: this host has no address but loopback; set the one that others reach it by")
+}

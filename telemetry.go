@@ -1,0 +1,115 @@
+package keelson
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/term"
+
+	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/telemetry/logs"
+	"github.com/keelson-dev/keelson/telemetry/metrics"
+	"github.com/keelson-dev/keelson/telemetry/traces"
+	"github.com/keelson-dev/keelson/telemetry/zpages"
+)
+
+// telemetry bundles the three signals and the pages that show calls.
+type telemetry struct {
+	registry *prometheus.Registry
+	sink     *logs.Sink
+	log      *logs.Log
+	served   *metrics.Metrics
+	called   *metrics.Metrics
+	traces   *traces.Tracing
+	zpages   *zpages.Pages
+}
+
+// observe makes the telemetry of a service or a client; nothing runs yet.
+func (c *core) observe() error {
+	t, cfg := &c.tel, &c.cfg
+	t.registry = prometheus.NewRegistry()
+	var faults []error
+	keep := func(err error) { faults = append(faults, err) }
+	var err error
+	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: c.prettyLog(), Color: c.prettyLog() && os.Getenv("NO_COLOR") == "", Registerer: t.registry})
+	keep(err)
+	t.log = logs.New(t.sink, logs.Config{Service: c.name, Version: cfg.Version, Instance: cfg.InstanceID, Environment: cfg.Environment})
+	c.applyLog(cfg)
+	c.log = t.log.Logger()
+	buckets := cfg.Metrics.Buckets
+	t.served, err = metrics.New(t.registry, metrics.Config{Side: call.Server, Buckets: buckets})
+	keep(err)
+	t.called, err = metrics.New(t.registry, metrics.Config{Side: call.Client, Buckets: buckets})
+	keep(err)
+	keep(metrics.RegisterProcess(t.registry, c.name, cfg.Version))
+	t.traces, err = traces.New(c.tracing())
+	keep(err)
+	t.zpages = zpages.New(zpages.Config{})
+	return errors.Join(faults...)
+}
+
+func (c *core) tracing() traces.Config {
+	cfg := traces.Config{
+		Service: c.name, Version: c.cfg.Version, Instance: c.cfg.InstanceID, Environment: c.cfg.Environment,
+		Endpoint: c.cfg.Trace.Endpoint, Ratio: c.cfg.Trace.Ratio, Registerer: c.tel.registry, Logger: c.log,
+	}
+	if !c.cfg.Trace.Insecure && !isLoopback(cfg.Endpoint) {
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return cfg
+}
+
+func (c *core) logOutput() io.Writer {
+	if c.opts.logOutput != nil {
+		return c.opts.logOutput
+	}
+	return os.Stderr
+}
+
+// prettyLog tells whether people read the log.
+func (c *core) prettyLog() bool {
+	switch c.cfg.Log.Format {
+	case "pretty":
+		return true
+	case "json":
+		return false
+	}
+	f, ok := c.logOutput().(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// applyLog sets what of the log can change while the service runs.
+func (c *core) applyLog(cfg *Config) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err == nil { // checked by the configuration's enum
+		c.tel.log.Level().Set(level)
+	}
+	c.tel.log.SetSample(cfg.Log.Sample)
+}
+
+// start runs what carries telemetry away, beside everything else and longer.
+// The returned function flushes and ends it, within bounds.
+func (c *core) start() (flush func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	var traceErr, logErr error
+	exported := make(chan struct{})
+	running.Go(func() { defer close(exported); traceErr = c.tel.traces.Run(ctx) })
+	running.Go(func() { logErr = c.tel.sink.Run(context.Background()) })
+	return func() error {
+		cancel()
+		<-exported
+		if traceErr != nil {
+			c.log.Warn("spans were lost at the end", "error", traceErr)
+		}
+		closeErr := c.tel.sink.Close()
+		running.Wait()
+		return errors.Join(logErr, closeErr)
+	}
+}
