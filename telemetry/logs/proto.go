@@ -2,13 +2,11 @@ package logs
 
 import (
 	"encoding/base64"
-	"math"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -166,20 +164,29 @@ func (p *protoEncoder) enum(e protoreflect.EnumDescriptor, n protoreflect.EnumNu
 // wellKnown renders messages that have a JSON form of their own and no fields
 // to mark, and looks into Any.
 func (p *protoEncoder) wellKnown(m protoreflect.Message) bool {
-	switch m.Descriptor().FullName() {
-	case "google.protobuf.Any":
+	if m.Descriptor().FullName() == "google.protobuf.Any" {
 		p.any(m)
 		return true
+	}
+	if !ownForm(m) {
+		return false
+	}
+	raw, err := protojson.Marshal(m.Interface())
+	if err != nil || len(raw) > max(64, p.limit-len(p.buf)) {
+		raw = []byte(truncated)
+	}
+	p.buf = append(p.buf, raw...)
+	return true
+}
+
+// ownForm tells whether proto JSON writes a message other than by its fields.
+func ownForm(m protoreflect.Message) bool {
+	switch m.Descriptor().FullName() {
 	case "google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask",
 		"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue",
 		"google.protobuf.BoolValue", "google.protobuf.StringValue", "google.protobuf.BytesValue",
 		"google.protobuf.Int32Value", "google.protobuf.Int64Value", "google.protobuf.UInt32Value",
 		"google.protobuf.UInt64Value", "google.protobuf.FloatValue", "google.protobuf.DoubleValue":
-		raw, err := protojson.Marshal(m.Interface())
-		if err != nil || len(raw) > max(64, p.limit-len(p.buf)) {
-			raw = []byte(truncated)
-		}
-		p.buf = append(p.buf, raw...)
 		return true
 	}
 	return false
@@ -193,12 +200,16 @@ func (p *protoEncoder) any(m protoreflect.Message) {
 	p.buf = append(p.buf, '{')
 	p.key("@type")
 	p.buf = appendString(p.buf, cut(a.GetTypeUrl(), 256))
-	inner, err := anypb.UnmarshalNew(a, proto.UnmarshalOptions{Resolver: protoregistry.GlobalTypes, RecursionLimit: math.MaxInt16})
-	p.key("value")
-	if err != nil {
+	inner, err := a.UnmarshalNew()
+	switch {
+	case err != nil:
+		p.key("value")
 		p.buf = append(p.buf, `"[unknown type]"`...)
-	} else {
+	case ownForm(inner.ProtoReflect()) || inner.ProtoReflect().Descriptor().FullName() == "google.protobuf.Any":
+		p.key("value")
 		p.message(inner.ProtoReflect())
+	default:
+		p.fields(inner.ProtoReflect())
 	}
 	p.buf = append(p.buf, '}')
 }
