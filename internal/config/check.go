@@ -140,7 +140,9 @@ func (l *loader) invalid(err error, path string, wrong map[string]bool) {
 	}
 	f.Path = strings.Trim(path, ".")
 	if !within(f.Path, wrong) {
-		f.Source = sourceOf(l.sources, f.Path)
+		if f.Source = sourceOf(l.sources, f.Path); f.Source.Kind == Default {
+			f.Source = sourceOf(l.records, f.Path)
+		}
 		l.faults = append(l.faults, f)
 	}
 }

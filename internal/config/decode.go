@@ -21,12 +21,13 @@ type loader struct {
 	schema  *node
 	root    reflect.Value
 	sources map[string]Source
+	records map[string]Source // where each struct was given, for what it lacks
 	faults  Faults
 	nodes   int
 }
 
 func newLoader(schema *node, root reflect.Value) *loader {
-	return &loader{schema: schema, root: root, sources: map[string]Source{}}
+	return &loader{schema: schema, root: root, sources: map[string]Source{}, records: map[string]Source{}}
 }
 
 func (l *loader) err() error {
@@ -158,7 +159,7 @@ func (l *loader) scalar(n *node, v reflect.Value, text, path string, src Source)
 	case errors.Is(err, errWords):
 		l.fault(src, path, "want "+n.what(), "%s is wrong", shown)
 	default:
-		l.fault(src, path, "want "+n.what(), "%s: %s", shown, err)
+		l.fault(src, path, "want "+n.what(), "%s", err)
 	}
 }
 
@@ -194,6 +195,7 @@ func (l *loader) pairs(y *yaml.Node, path string, src Source, f func(key, value 
 }
 
 func (l *loader) record(n *node, v reflect.Value, y *yaml.Node, path string, src Source) {
+	l.records[path] = src.at(y)
 	l.pairs(y, path, src, func(key, value *yaml.Node) {
 		if f := n.child(key.Value, sameKey); f != nil {
 			l.decode(f, v.FieldByIndex(f.index), value, join(path, f.key), src)
@@ -204,8 +206,11 @@ func (l *loader) record(n *node, v reflect.Value, y *yaml.Node, path string, src
 }
 
 func (l *loader) list(n *node, v reflect.Value, y *yaml.Node, path string, src Source) {
-	items := reflect.MakeSlice(v.Type(), len(y.Content), len(y.Content))
 	l.replace(path, src.at(y))
+	if len(y.Content) == 0 && v.Len() == 0 {
+		return // nil and empty are the same configuration
+	}
+	items := reflect.MakeSlice(v.Type(), len(y.Content), len(y.Content))
 	for i, given := range y.Content {
 		itemPath := item(path, i)
 		if isNull(given) {

@@ -35,22 +35,22 @@ func (l *loader) file(name string) fingerprint {
 	}
 	src := Source{Kind: File, Name: name}
 	data, err := readFile(name)
-	print := fingerprintOf(data, err)
+	read := fingerprintOf(data, err)
 	if err != nil {
 		l.fault(src, "", "", "%s", err)
-		return print
+		return read
 	}
 	doc, problem := parse(data)
 	if problem != nil {
 		problem.Source.Kind, problem.Source.Name = File, name
 		l.faults = append(l.faults, *problem)
-		return print
+		return read
 	}
 	if doc != nil {
 		l.nodes = 0
 		l.decode(l.schema, l.root, doc, "", src)
 	}
-	return print
+	return read
 }
 
 func readFile(name string) ([]byte, error) {

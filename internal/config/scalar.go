@@ -3,6 +3,7 @@ package config
 import (
 	"encoding"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -71,7 +72,7 @@ func setInteger(v reflect.Value, text string) error {
 		}
 	}
 	if errors.Is(err, strconv.ErrRange) {
-		return errors.New("is out of the type's range")
+		return fmt.Errorf("%s does not fit, it has %d bits", abbreviate(text), v.Type().Bits())
 	}
 	if err != nil {
 		return errWords
