@@ -1,0 +1,99 @@
+package internal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/keelson-dev/keelson/errs"
+	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
+	"github.com/keelson-dev/keelson/services/user/repository"
+)
+
+// maxBatch is the most names of a BatchGetUsers.
+const maxBatch = 1000
+
+// GetUser returns one user, also a deleted one (AIP-131, AIP-164).
+func (h *Handler) GetUser(ctx context.Context, req *userv1.GetUserRequest) (*userv1.User, error) {
+	id, err := parseName("name", req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	u, err := h.store.Get(ctx, id)
+	if err != nil {
+		return nil, h.status(err)
+	}
+	return toProto(&u), nil
+}
+
+// BatchGetUsers returns all of the users or none (AIP-231).
+func (h *Handler) BatchGetUsers(ctx context.Context, req *userv1.BatchGetUsersRequest) (*userv1.BatchGetUsersResponse, error) {
+	names := req.GetNames()
+	if len(names) == 0 || len(names) > maxBatch {
+		return nil, invalid("names", "must be 1 to %d names; has %d", maxBatch, len(names))
+	}
+	ids := make([]string, len(names))
+	for i, name := range names {
+		var err error
+		if ids[i], err = parseName(fmt.Sprintf("names[%d]", i), name); err != nil {
+			return nil, err
+		}
+	}
+	users, err := h.store.BatchGet(ctx, ids)
+	if missing := (*repository.NotFoundError)(nil); errors.As(err, &missing) {
+		e := h.errors(err)
+		return nil, e.With(errs.Meta("index", strconv.Itoa(missing.Index)),
+			errs.Field(fmt.Sprintf("names[%d]", missing.Index), ReasonUserNotFound, "the user does not exist"))
+	}
+	if err != nil {
+		return nil, h.status(err)
+	}
+	return &userv1.BatchGetUsersResponse{Users: toProtos(users)}, nil
+}
+
+// ListUsers returns one page (AIP-132, AIP-158, AIP-160).
+func (h *Handler) ListUsers(ctx context.Context, req *userv1.ListUsersRequest) (*userv1.ListUsersResponse, error) {
+	q, err := h.queryOf(req)
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := h.epochOf(ctx)
+	if err != nil {
+		return nil, h.status(err)
+	}
+	page, err := h.store.List(ctx, q)
+	if err != nil {
+		return nil, h.status(err)
+	}
+	return &userv1.ListUsersResponse{
+		Users:         toProtos(page.Users),
+		NextPageToken: sealPage(req, page.Next),
+		Revision:      sealRevision(epoch, page.Revision),
+	}, nil
+}
+
+func (h *Handler) queryOf(req *userv1.ListUsersRequest) (repository.Query, error) {
+	limit, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return repository.Query{}, err
+	}
+	filter, err := h.filters.parse("filter", req.GetFilter())
+	if err != nil {
+		return repository.Query{}, err
+	}
+	order, parts, err := parseOrder(req.GetOrderBy())
+	if err != nil {
+		return repository.Query{}, err
+	}
+	after, err := openPage(req, parts)
+	if err != nil {
+		return repository.Query{}, err
+	}
+	return repository.Query{
+		Filter: filter, Order: order, After: after, Limit: limit, ShowDeleted: req.GetShowDeleted(),
+		// Who watches after a list begins at its first page: only that one
+		// needs the revision to be exact.
+		Exact: after == nil,
+	}, nil
+}
