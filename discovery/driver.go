@@ -41,7 +41,8 @@ type Update struct {
 //  5. Check may block while all is well, until ctx ends, in order to notice a loss at once; it then returns nil.
 //  6. Deregister removes the instance. It is no error when it is not there. It never removes what another process registered under the
 //     same ID afterwards, where the registry lets the driver tell.
-//  7. An error says what was attempted and which registry (address or directory) it was; it never contains a secret.
+//  7. An error says which registry (address or directory) it was and what it answered; it never contains a secret. What was attempted
+//     is added by the caller.
 //  8. Any service name and ID that Validate accepts must work; what the registry cannot hold is escaped, without two IDs ever meeting.
 //  9. A driver owns nothing that must be closed; what it opens in a call it closes before the call returns.
 type Registrar interface {
@@ -60,7 +61,8 @@ type Registrar interface {
 //  2. It calls deliver once as soon as it has an answer and again after each change, each time with the full list. It never calls it
 //     concurrently, and not after it has returned. deliver may block; a driver that was blocked skips to the latest state.
 //  3. A registry that cannot be reached or read, answers with an error, or answers with something that is not a list, is an error: Watch
-//     returns it. An empty list is delivered only when the registry answered that there are no instances.
+//     returns it; the caller adds String and the service. An empty list is delivered only when the registry answered that there are no
+//     instances.
 //  4. It makes no use of what earlier calls learned: the resolver keeps the last good list.
 //  5. An entry that cannot be read is left out and reported in Update.Invalid; it never spoils the others.
 //  6. It may deliver the same list twice, and it may leave out intermediate states, never the last.

@@ -78,16 +78,16 @@ func (d *Driver) Dir() string { return d.dir }
 func (d *Driver) Register(ctx context.Context, in discovery.Instance) error {
 	content, path, err := d.prepare(ctx, in)
 	if err != nil {
-		return fmt.Errorf("register in %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	if have, err := os.ReadFile(path); err == nil && string(have) == string(content) {
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("register in %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	if err := replace(path, content); err != nil {
-		return fmt.Errorf("register in %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	return nil
 }
@@ -96,16 +96,16 @@ func (d *Driver) Register(ctx context.Context, in discovery.Instance) error {
 func (d *Driver) Check(ctx context.Context, in discovery.Instance) error {
 	content, path, err := d.prepare(ctx, in)
 	if err != nil {
-		return fmt.Errorf("check in %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	have, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("check in %s: no file %s: %w", d, filepath.Base(path), discovery.ErrNotRegistered)
+		return fmt.Errorf("%s: no file %s: %w", d, filepath.Base(path), discovery.ErrNotRegistered)
 	case err != nil:
-		return fmt.Errorf("check in %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	case string(have) != string(content):
-		return fmt.Errorf("check in %s: file %s has other content: %w", d, filepath.Base(path), discovery.ErrNotRegistered)
+		return fmt.Errorf("%s: file %s has other content: %w", d, filepath.Base(path), discovery.ErrNotRegistered)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (d *Driver) Check(ctx context.Context, in discovery.Instance) error {
 func (d *Driver) Deregister(ctx context.Context, in discovery.Instance) error {
 	_, path, err := d.prepare(ctx, in)
 	if err != nil {
-		return fmt.Errorf("deregister from %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	r, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -124,10 +124,10 @@ func (d *Driver) Deregister(ctx context.Context, in discovery.Instance) error {
 		return nil
 	}
 	if err != nil && !errors.Is(err, errContent) {
-		return fmt.Errorf("deregister from %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("deregister from %s: %w", d, err)
+		return fmt.Errorf("%s: %w", d, err)
 	}
 	return nil
 }

@@ -20,10 +20,10 @@ const settle = 5 * time.Millisecond
 // Watch implements discovery.Watcher. It knows no parameters.
 func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
 	if err := discovery.ValidateService(q.Service); err != nil {
-		return fmt.Errorf("watch %s: %w", d, err)
+		return err
 	}
 	if names := slices.Sorted(maps.Keys(q.Params)); len(names) > 0 {
-		return fmt.Errorf("watch %s: unknown parameter %q in the dial target; a file registry takes none", d, names[0])
+		return fmt.Errorf("unknown parameter %q in the dial target; a file registry takes none", names[0])
 	}
 	n := d.notifier(q.Service)
 	defer n.close()
@@ -35,7 +35,7 @@ func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(disc
 		n.attach()
 		u, changed, err := s.scan()
 		if err != nil {
-			return fmt.Errorf("watch %s: %w", d, err)
+			return err
 		}
 		if changed {
 			deliver(u)

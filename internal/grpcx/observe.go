@@ -42,8 +42,6 @@ func (b *observed) UpdateClientConnState(s balancer.ClientConnState) error {
 	return b.Balancer.UpdateClientConnState(s)
 }
 
-func (b *observed) ExitIdle() { b.Balancer.ExitIdle() }
-
 func (b *observed) Close() {
 	b.Balancer.Close()
 	b.conn.close()
