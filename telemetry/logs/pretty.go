@@ -243,12 +243,11 @@ func duration(ns string) string {
 		return ns
 	}
 	d := time.Duration(n)
-	for unit := time.Hour; unit >= time.Microsecond; unit /= 10 {
-		if d >= unit || -d >= unit {
-			return d.Round(unit / 100).String()
-		}
+	digits := time.Nanosecond
+	for d.Abs()/digits >= 1000 {
+		digits *= 10
 	}
-	return d.String()
+	return d.Round(digits).String()
 }
 
 // appendSafe appends a text without the characters that steer terminals.

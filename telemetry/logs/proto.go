@@ -137,9 +137,7 @@ func (p *protoEncoder) scalar(f protoreflect.FieldDescriptor, v protoreflect.Val
 	case protoreflect.StringKind:
 		p.buf = appendString(p.buf, cut(v.String(), max(0, p.limit-len(p.buf))))
 	case protoreflect.BytesKind:
-		raw := v.Bytes()
-		short := raw[:min(len(raw), max(0, p.limit-len(p.buf)))]
-		p.buf = append(base64.StdEncoding.AppendEncode(append(p.buf, '"'), short), '"')
+		p.bytes(v.Bytes())
 	case protoreflect.EnumKind:
 		p.enum(f.Enum(), v.Enum())
 	case protoreflect.FloatKind:
@@ -151,6 +149,15 @@ func (p *protoEncoder) scalar(f protoreflect.FieldDescriptor, v protoreflect.Val
 	default:
 		p.buf = append(p.buf, v.String()...)
 	}
+}
+
+func (p *protoEncoder) bytes(raw []byte) {
+	short := raw[:min(len(raw), max(0, p.limit-len(p.buf)))]
+	p.buf = base64.StdEncoding.AppendEncode(append(p.buf, '"'), short)
+	if len(short) < len(raw) {
+		p.buf = append(p.buf, "…"...)
+	}
+	p.buf = append(p.buf, '"')
 }
 
 func (p *protoEncoder) enum(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) {
