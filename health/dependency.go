@@ -78,24 +78,30 @@ func (h *Health) checkOnce(ctx context.Context, d *dependency) {
 	h.mu.Unlock()
 	checkCtx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
+	reported := make(chan struct{})
 	stop := context.AfterFunc(checkCtx, func() {
+		defer close(reported)
 		if ctx.Err() == nil {
 			h.report(d, fmt.Errorf("no answer within %s", h.cfg.Timeout))
 		}
 	})
-	err := safely(checkCtx, check)
+	err := h.safely(checkCtx, d.name, check)
 	late := !stop()
+	if late {
+		<-reported
+	}
 	if ctx.Err() != nil || late && err != nil {
 		return
 	}
 	h.report(d, err)
 }
 
-// safely turns a panic of a check into an error.
-func safely(ctx context.Context, check func(context.Context) error) (err error) {
+// safely turns a panic of a check into an error; the stack goes to the log.
+func (h *Health) safely(ctx context.Context, name string, check func(context.Context) error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("the check panicked: %v\n%s", v, debug.Stack())
+			err = fmt.Errorf("the check panicked: %v", v)
+			h.log.Error("health: panic", "dependency", name, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		}
 	}()
 	return check(ctx)

@@ -3,11 +3,12 @@ package health
 import (
 	"context"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // server answers grpc.health.v1 from a Health. It keeps nothing of its own.
@@ -78,7 +79,7 @@ func (s *server) Watch(req *healthpb.HealthCheckRequest, stream grpc.ServerStrea
 			sent = st
 		}
 		if over {
-			return errDraining()
+			return errs.Draining("")
 		}
 		select {
 		case <-changed:
@@ -95,7 +96,7 @@ func (h *Health) enterWatch() error {
 	defer h.mu.Unlock()
 	select {
 	case <-h.ended:
-		return errDraining()
+		return errs.Draining("")
 	default:
 	}
 	if h.watches >= h.cfg.MaxWatches {
@@ -109,13 +110,4 @@ func (h *Health) leaveWatch() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.watches--
-}
-
-// errDraining is the status of a watch that a drain ended.
-func errDraining() error {
-	st := status.New(codes.Unavailable, "the instance is draining, go to another one")
-	if detailed, err := st.WithDetails(&errdetails.ErrorInfo{Reason: "DRAINING"}); err == nil {
-		st = detailed
-	}
-	return st.Err()
 }

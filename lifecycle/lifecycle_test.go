@@ -180,10 +180,9 @@ func TestAStepThatOverrunsIsLeftBehindAndWaitedFor(t *testing.T) {
 		var j journal
 		var log bytes.Buffer
 		r := lifecycle.New(lifecycle.Config{DrainBudget: 10 * time.Second}, lifecycle.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-		began := time.Time{}
+		began := time.Now().Add(time.Second) // of the drain
 		r.OnDrain(
 			lifecycle.Step{Name: "slow", Budget: time.Second, Run: func(context.Context) error {
-				began = time.Now()
 				<-time.After(3 * time.Second)
 				j.add("slow ends after %s", time.Since(began))
 				return nil
