@@ -18,6 +18,7 @@ import (
 // together they bound how many spans exist and count those that are lost.
 type pipeline struct {
 	cfg     Config
+	gate    gate
 	waiting atomic.Int64 // admitted, and not handed over yet
 	away    atomic.Bool  // the collector takes nothing
 
@@ -25,7 +26,7 @@ type pipeline struct {
 }
 
 func (p *pipeline) init(cfg Config) error {
-	p.cfg = cfg
+	p.cfg, p.gate.pipe = cfg, p
 	spans := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "keelson_trace_spans_total",
 		Help: "Sampled spans by what became of them: exported, dropped because the queue was full, or failed because the collector did not take them.",
@@ -63,16 +64,14 @@ func (t *Tracing) export(ctx context.Context, to sdktrace.SpanExporter) error {
 	batch := sdktrace.NewBatchSpanProcessor(out,
 		sdktrace.WithMaxQueueSize(t.cfg.QueueSize), sdktrace.WithMaxExportBatchSize(t.cfg.BatchSize),
 		sdktrace.WithBatchTimeout(t.cfg.BatchInterval), sdktrace.WithExportTimeout(t.cfg.ExportTimeout))
-	in := &gate{SpanProcessor: batch, pipe: &t.pipe}
-	t.provider.RegisterSpanProcessor(in)
+	t.pipe.gate.open(batch)
 	<-ctx.Done()
-	in.closed.Store(true)
+	t.pipe.gate.close()
 	last, stop := context.WithTimeout(abort, t.cfg.ShutdownTimeout)
 	defer stop()
 	err := batch.Shutdown(last)
 	cancel() // exports still under way end now
 	<-out.done
-	t.provider.UnregisterSpanProcessor(in)
 	if err != nil {
 		return fmt.Errorf("export the last spans to %s within %v: %w; is the collector up?", t.cfg.Endpoint, t.cfg.ShutdownTimeout, err)
 	}
@@ -96,32 +95,6 @@ func (c *Config) options() []otlptracegrpc.Option {
 		return append(options, otlptracegrpc.WithEndpoint(c.Endpoint), otlptracegrpc.WithInsecure())
 	}
 }
-
-// gate admits spans while there is room. It never blocks.
-type gate struct {
-	sdktrace.SpanProcessor
-	pipe   *pipeline
-	closed atomic.Bool
-}
-
-func (g *gate) OnEnd(s sdktrace.ReadOnlySpan) {
-	if !s.SpanContext().IsSampled() {
-		return
-	}
-	if g.closed.Load() {
-		g.pipe.dropped.Inc()
-		return
-	}
-	if g.pipe.waiting.Add(1) > int64(g.pipe.cfg.QueueSize) {
-		g.pipe.waiting.Add(-1)
-		g.pipe.dropped.Inc()
-		return
-	}
-	g.SpanProcessor.OnEnd(s)
-}
-
-// Shutdown is [Tracing.Run]'s to call, with a bound; unregistering does nothing.
-func (g *gate) Shutdown(context.Context) error { return nil }
 
 // exporter counts what became of spans, and can be told to give up.
 type exporter struct {

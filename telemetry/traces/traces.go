@@ -56,6 +56,9 @@ func New(cfg Config) (*Tracing, error) {
 		sdktrace.WithResource(cfg.resource()),
 		sdktrace.WithRawSpanLimits(limits()),
 	)
+	if cfg.Endpoint != "" {
+		t.provider.RegisterSpanProcessor(&t.pipe.gate)
+	}
 	t.tracer = t.provider.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL))
 	return t, nil
 }
