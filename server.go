@@ -22,6 +22,7 @@ import (
 	"github.com/keelson-dev/keelson/deadline"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
+	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/recovery"
 	"github.com/keelson-dev/keelson/telemetry/metrics"
 )
@@ -233,7 +234,13 @@ func (c *serverCall) receive(msg any) error {
 }
 
 // admit asks the rate limiter.
-func (c *serverCall) admit() error { return c.m.limiter.Allow(&c.Call) }
+func (c *serverCall) admit() error {
+	err := c.m.limiter.Allow(&c.Call)
+	if err != nil {
+		c.SetTrailer(ratelimit.Pushback())
+	}
+	return err
+}
 
 func (c *serverCall) serveStream(srv any) (err error) {
 	if err := c.admit(); err != nil {

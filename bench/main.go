@@ -1,0 +1,52 @@
+// Command bench measures what the chassis costs: server CPU and allocations per
+// unary call and per streamed message, beside grpc-go with nothing on, in
+// interleaved rounds of one run.
+//
+//	go -C bench run . [-rounds 7] [-duration 2s] [-json]
+//
+// Every server is a process of its own, so that its CPU is its own (getrusage).
+// The client is plain grpc-go for all. Ratios are of the medians; on a shared
+// machine only ratios of one run mean something.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	var (
+		serve    = flag.String("serve", "", "internal: serve as this variant")
+		rounds   = flag.Int("rounds", 7, "interleaved rounds; the median counts")
+		duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
+		asJSON   = flag.Bool("json", false, "print the result as JSON")
+		only     = flag.String("scenario", "", "measure only the scenario of this name")
+	)
+	flag.Parse()
+	if *serve != "" {
+		exit(serveVariant(*serve))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	report, err := measure(ctx, *rounds, *duration, *only)
+	if err != nil {
+		exit(err)
+	}
+	if *asJSON {
+		exit(json.NewEncoder(os.Stdout).Encode(report))
+	}
+	report.print(os.Stdout)
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
