@@ -60,6 +60,8 @@ type Loaded struct {
 	schema *node
 	code   reflect.Value // what the struct held before loading
 
+	reloading sync.Mutex // one Reload at a time
+
 	mu      sync.Mutex
 	value   reflect.Value
 	sources map[string]Source

@@ -10,15 +10,41 @@ import (
 // Load, which belongs to the caller; the old one is not touched. Only fields
 // tagged reload:"true" may have changed. On any fault nothing changes at all,
 // and the error is Faults.
-func (ld *Loaded) Reload() (changed []string, next any, err error) {
+//
+// If something changed, each of accept is asked in turn with the new struct
+// before it takes effect; the first error is returned, and nothing has changed.
+func (ld *Loaded) Reload(accept ...func(next any) error) (changed []string, next any, err error) {
+	ld.reloading.Lock()
+	defer ld.reloading.Unlock()
 	value, sources, err := ld.layers()
 	if err != nil {
 		return nil, nil, err
 	}
+	changed, err = ld.compare(value, sources)
+	if err != nil {
+		return nil, nil, err
+	}
+	fresh := reflect.New(value.Type())
+	fresh.Elem().Set(clone(ld.schema, value))
+	if len(changed) > 0 {
+		for _, ask := range accept {
+			if err := ask(fresh.Interface()); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	ld.mu.Lock()
+	defer ld.mu.Unlock()
+	ld.value, ld.sources = value, sources
+	return changed, fresh.Interface(), nil
+}
+
+// compare lists what differs from what is in effect; what may not is a fault.
+func (ld *Loaded) compare(value reflect.Value, sources map[string]Source) (changed []string, err error) {
 	ld.mu.Lock()
 	defer ld.mu.Unlock()
 	var refused Faults
-	ld.differences(ld.schema, ld.value, value, "", func(n *node, path string) {
+	differences(ld.schema, ld.value, value, "", func(n *node, path string) {
 		if n.reload {
 			changed = append(changed, path)
 			return
@@ -35,23 +61,20 @@ func (ld *Loaded) Reload() (changed []string, next any, err error) {
 		})
 	})
 	if len(refused) > 0 {
-		return nil, nil, refused.sorted()
+		return nil, refused.sorted()
 	}
-	ld.value, ld.sources = value, sources
-	fresh := reflect.New(value.Type())
-	fresh.Elem().Set(clone(ld.schema, value))
-	return changed, fresh.Interface(), nil
+	return changed, nil
 }
 
 // differences calls f for every field that differs; a list or a map is one.
-func (ld *Loaded) differences(n *node, a, b reflect.Value, path string, f func(*node, string)) {
+func differences(n *node, a, b reflect.Value, path string, f func(*node, string)) {
 	switch {
 	case n.shape == record && a.Kind() == reflect.Struct:
 		for _, field := range n.fields {
-			ld.differences(field, a.FieldByIndex(field.index), b.FieldByIndex(field.index), join(path, field.key), f)
+			differences(field, a.FieldByIndex(field.index), b.FieldByIndex(field.index), join(path, field.key), f)
 		}
 	case n.shape == record && !a.IsNil() && !b.IsNil():
-		ld.differences(n, a.Elem(), b.Elem(), path, f)
+		differences(n, a.Elem(), b.Elem(), path, f)
 	case !reflect.DeepEqual(a.Interface(), b.Interface()):
 		f(n, strings.TrimPrefix(path, "."))
 	}

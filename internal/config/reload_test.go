@@ -90,6 +90,35 @@ func TestAReloadThatIsWrongChangesNothingAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestWhatNobodyAcceptsDoesNotTakeEffect(t *testing.T) {
+	name := write(t, "methods: [{method: /a}]\n")
+	ld, err := config.Load(&serviceConfig{}, config.Options{File: name, Environ: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := printed(t, ld)
+	unknown := errors.New("there is no method /b")
+	refuse := func(next any) error {
+		if next.(*serviceConfig).Methods[0].Method == "/b" {
+			return unknown
+		}
+		return nil
+	}
+	rewrite(t, name, "methods: [{method: /b}]\n")
+	for range 2 {
+		if changed, next, err := ld.Reload(refuse); !errors.Is(err, unknown) || changed != nil || next != nil {
+			t.Errorf("changed %v to %v, error %v", changed, next, err)
+		}
+	}
+	if diff := cmp.Diff(before, printed(t, ld)); diff != "" {
+		t.Error(diff)
+	}
+	rewrite(t, name, "methods: [{method: /c}]\n")
+	if changed, _, err := ld.Reload(refuse); err != nil || len(changed) != 1 {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+}
+
 // watching runs Watch until the test ends and gives a channel that hears each
 // change, after Reload.
 func watching(t *testing.T, ld *config.Loaded) <-chan []string {
