@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/policy"
 )
 
 // Handler serves the page: plain HTML without assets from elsewhere. It is for
@@ -55,14 +56,16 @@ func (p *Pages) view(now time.Time) view {
 		v.Bounds = append(v.Bounds, "≥ "+b.String())
 	}
 	v.InFlight, v.More = p.inFlight(now)
-	p.methods.Range(func(k, m any) bool {
-		key, isKey := k.(methodKey)
-		known, isMethod := m.(*method)
-		if isKey && isMethod {
-			v.Methods = append(v.Methods, known.view(key.method.FullName, key.side))
-		}
-		return true
-	})
+	for _, side := range []call.Side{call.Server, call.Client} {
+		p.methods[side].Range(func(k, m any) bool {
+			of, isKey := k.(*policy.Method)
+			known, isMethod := m.(*method)
+			if isKey && isMethod {
+				v.Methods = append(v.Methods, known.view(of.FullName, side))
+			}
+			return true
+		})
+	}
 	slices.SortFunc(v.Methods, func(a, b methodView) int {
 		return strings.Compare(a.Side+a.Name, b.Side+b.Name)
 	})

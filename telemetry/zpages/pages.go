@@ -49,12 +49,7 @@ type Pages struct {
 	cfg     Config
 	slots   []slot
 	open    atomic.Int64
-	methods sync.Map // methodKey -> *method
-}
-
-type methodKey struct {
-	method *policy.Method
-	side   call.Side
+	methods [2]sync.Map // by side: *policy.Method -> *method
 }
 
 // New returns pages that know nothing yet.
@@ -97,11 +92,11 @@ func (p *Pages) End(c *call.Call) {
 }
 
 func (p *Pages) method(c *call.Call) *method {
-	key := methodKey{c.Method, c.Side}
-	if m, ok := p.methods.Load(key); ok {
+	methods := &p.methods[c.Side&1]
+	if m, ok := methods.Load(c.Method); ok {
 		return m.(*method) //nolint:errcheck,forcetypeassert // the map holds nothing else
 	}
-	m, _ := p.methods.LoadOrStore(key, &method{})
+	m, _ := methods.LoadOrStore(c.Method, &method{})
 	return m.(*method) //nolint:errcheck,forcetypeassert // the map holds nothing else
 }
 
