@@ -15,6 +15,7 @@ package ratelimit
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -161,7 +162,7 @@ type size struct {
 
 func (s size) normal() size {
 	if s.burst < 1 {
-		s.burst = max(1, int(min(s.rate, 1<<30)+0.999))
+		s.burst = max(1, int(math.Ceil(min(s.rate, 1<<30))))
 	}
 	return s
 }
