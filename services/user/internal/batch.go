@@ -63,7 +63,7 @@ func (im *importer) store(ctx context.Context, batch []importItem) error {
 			continue
 		}
 		first[batch[i].sequence] = len(items)
-		items = append(items, repository.ImportItem{Sequence: batch[i].sequence, User: batch[i].user})
+		items = append(items, repository.ImportItem{Sequence: batch[i].sequence, User: batch[i].user, Hash: batch[i].digest[:]})
 		digests = append(digests, batch[i].digest)
 	}
 	results, err := im.storeItems(ctx, items)
@@ -77,8 +77,7 @@ func (im *importer) store(ctx context.Context, batch []importItem) error {
 		if item.bad == nil {
 			place := first[item.sequence]
 			if res = results[place]; !bytes.Equal(digests[place][:], item.digest[:]) {
-				item.bad = own(errs.InvalidArgument(ReasonSequenceReused, "sequence %d was used for another item of this import", item.sequence),
-					errs.Field("sequence", ReasonSequenceReused, "was used for another item"))
+				item.bad = im.h.status(repository.ErrSequenceReused)
 			}
 			res.Replayed = res.Replayed || answered[place]
 			answered[place] = true

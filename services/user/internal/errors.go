@@ -57,6 +57,8 @@ func Errors() errs.Classifier {
 		errs.Row{Is: repository.ErrNotDeleted, As: own(errs.AlreadyExists(ReasonUserNotDeleted, "the user is not deleted"))},
 		errs.Row{Is: repository.ErrRequestReused, As: own(errs.InvalidArgument(ReasonRequestIDReused, "the request ID was used for another request within 24 h; make a new one for each request"),
 			errs.Field("request_id", ReasonRequestIDReused, "was used for another request; use a new UUID4"))},
+		errs.Row{Is: repository.ErrSequenceReused, As: own(errs.InvalidArgument(ReasonSequenceReused, "the sequence was used for another item of this import"),
+			errs.Field("sequence", ReasonSequenceReused, "was used for another item; each item has a number of its own"))},
 		errs.RowOf(func(e *repository.CompactedError) *errs.Error {
 			return own(errs.OutOfRange(ReasonRevisionCompacted, "the revision is older than the changes kept; list the users again and watch from the revision of the list"),
 				errs.Meta("asked_revision", strconv.FormatInt(e.Asked, 10)), errs.Meta("compacted_revision", strconv.FormatInt(e.Compacted, 10)))

@@ -25,6 +25,9 @@ var (
 	// ErrRequestReused says that a request ID came again with another
 	// content or for another method.
 	ErrRequestReused = errors.New("request ID was used for another request")
+	// ErrSequenceReused says that the sequence of an import item came again
+	// with another content.
+	ErrSequenceReused = errors.New("sequence was used for another item of the import")
 	// ErrCompacted says that the events asked for are gone. See
 	// CompactedError.
 	ErrCompacted = errors.New("revision is compacted")

@@ -223,6 +223,10 @@ type ImportItem struct {
 	Sequence int64
 	// User is as for Users.Create.
 	User User
+	// Hash is a digest of the item, at most 64 bytes; it may be empty. An
+	// item that is recorded with another Hash is answered with
+	// ErrSequenceReused.
+	Hash []byte
 }
 
 // ImportResult is the answer to one item.
@@ -233,7 +237,8 @@ type ImportResult struct {
 	ID, UID string
 	// Replayed says that the item had been stored before.
 	Replayed bool
-	// Err is an ExistsError or InvalidError when the item was not stored.
+	// Err is an ExistsError, InvalidError or ErrSequenceReused when the item
+	// was not stored.
 	// Such items are not recorded: sent again, they are judged again.
 	Err error
 }

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	selectImported = "SELECT sequence, user_id, user_uid FROM user_import_items WHERE scope = $1 AND import_id = $2 AND sequence = ANY($3) AND expire_time > $4"
+	selectImported = "SELECT sequence, user_id, user_uid, hash FROM user_import_items WHERE scope = $1 AND import_id = $2 AND sequence = ANY($3) AND expire_time > $4"
 
 	// insertImported stores users, their events and their records. Rows go in
 	// by ID, so that imports of the same users wait for each other in one
 	// order.
 	insertImported = `WITH item AS (
-			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::smallint[], $11::text[])
-			AS t (sequence, id, uid, email, email_key, display_name, given_name, family_name, labels, state, after)
+			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::smallint[], $11::text[], $16::bytea[])
+			AS t (sequence, id, uid, email, email_key, display_name, given_name, family_name, labels, state, after, hash)
 		), stored AS (
 			INSERT INTO users (id, uid, version, email, email_key, display_name, given_name, family_name, labels, state, create_time, update_time)
 			SELECT id, uid, 1, email, email_key, display_name, given_name, family_name, labels::jsonb, state, $12::timestamptz, $12::timestamptz FROM item ORDER BY id
@@ -26,9 +26,9 @@ const (
 		), event AS (
 			INSERT INTO user_event_queue (kind, time, after) SELECT 1, $12::timestamptz, item.after FROM stored JOIN item USING (id)
 		), record AS (
-			INSERT INTO user_import_items (scope, import_id, sequence, user_id, user_uid, expire_time)
-			SELECT $13::text, $14::text, item.sequence, item.id, item.uid, $15::timestamptz FROM stored JOIN item USING (id)
-			ON CONFLICT (scope, import_id, sequence) DO UPDATE SET user_id = excluded.user_id, user_uid = excluded.user_uid, expire_time = excluded.expire_time
+			INSERT INTO user_import_items (scope, import_id, sequence, user_id, user_uid, expire_time, hash)
+			SELECT $13::text, $14::text, item.sequence, item.id, item.uid, $15::timestamptz, item.hash FROM stored JOIN item USING (id)
+			ON CONFLICT (scope, import_id, sequence) DO UPDATE SET user_id = excluded.user_id, user_uid = excluded.user_uid, hash = excluded.hash, expire_time = excluded.expire_time
 		)
 		SELECT id FROM stored`
 
@@ -71,7 +71,7 @@ func (i *importer) run(ctx context.Context) error {
 		item := &i.batch.Items[n]
 		i.results[n] = repository.ImportResult{Sequence: item.Sequence}
 		if r, ok := done[item.Sequence]; ok {
-			i.results[n] = r
+			i.results[n] = r.Answer(item)
 			continue
 		}
 		if err := item.User.Check(); err != nil {
@@ -97,7 +97,7 @@ func (i *importer) run(ctx context.Context) error {
 
 // imported begins, takes the lock of the import, and returns the items that
 // are stored already.
-func (i *importer) imported(ctx context.Context) (map[int64]repository.ImportResult, error) {
+func (i *importer) imported(ctx context.Context) (map[int64]core.Recorded, error) {
 	sequences := make([]int64, len(i.batch.Items))
 	for n := range i.batch.Items {
 		sequences[n] = i.batch.Items[n].Sequence
@@ -106,7 +106,7 @@ func (i *importer) imported(ctx context.Context) (map[int64]repository.ImportRes
 	b.Queue("BEGIN")
 	b.Queue(lockXact, lockKey("import", i.batch.Scope, i.batch.ID))
 	b.Queue(selectImported, i.batch.Scope, i.batch.ID, sequences, i.now)
-	var done map[int64]repository.ImportResult
+	var done map[int64]core.Recorded
 	err := i.a.send(ctx, b, func(r pgx.BatchResults) error {
 		if err := skip(r, 2); err != nil {
 			return err
@@ -117,14 +117,14 @@ func (i *importer) imported(ctx context.Context) (map[int64]repository.ImportRes
 		}
 		defer rows.Close()
 		for rows.Next() {
-			res := repository.ImportResult{Replayed: true}
-			if err := rows.Scan(&res.Sequence, &res.ID, &res.UID); err != nil {
+			res := core.Recorded{Result: repository.ImportResult{Replayed: true}}
+			if err := rows.Scan(&res.Result.Sequence, &res.Result.ID, &res.Result.UID, &res.Hash); err != nil {
 				return err
 			}
 			if done == nil {
-				done = map[int64]repository.ImportResult{}
+				done = map[int64]core.Recorded{}
 			}
-			done[res.Sequence] = res
+			done[res.Result.Sequence] = res
 		}
 		return rows.Err()
 	})
@@ -137,7 +137,7 @@ func (i *importer) store(ctx context.Context, c *columns) error {
 		return nil
 	}
 	rows, err := i.a.conn.Query(ctx, insertImported, c.sequence, c.id, c.uid, c.email, c.emailKey, c.displayName, c.givenName, c.familyName,
-		c.labels, c.state, c.after, i.now, i.batch.Scope, i.batch.ID, i.now.Add(repository.RequestTTL))
+		c.labels, c.state, c.after, i.now, i.batch.Scope, i.batch.ID, i.now.Add(repository.RequestTTL), c.hash)
 	if err != nil {
 		return err
 	}
@@ -208,6 +208,7 @@ type columns struct {
 	labels      []string
 	state       []int16
 	after       []string
+	hash        [][]byte
 	seen        map[string]struct{}
 }
 
@@ -243,5 +244,6 @@ func (c *columns) add(n int, item *repository.ImportItem, now time.Time) error {
 	c.displayName = append(c.displayName, u.DisplayName)
 	c.givenName, c.familyName = append(c.givenName, u.GivenName), append(c.familyName, u.FamilyName)
 	c.labels, c.state, c.after = append(c.labels, labels), append(c.state, int16(u.State)), append(c.after, after)
+	c.hash = append(c.hash, core.HashOf(item))
 	return nil
 }

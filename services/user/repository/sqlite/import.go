@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	selectImported = "SELECT sequence, user_id, user_uid FROM user_import_items WHERE scope = ?1 AND import_id = ?2 AND sequence BETWEEN ?3 AND ?4 AND expire_time > ?5"
-	insertImported = "INSERT OR REPLACE INTO user_import_items (scope, import_id, sequence, user_id, user_uid, expire_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+	selectImported = "SELECT sequence, user_id, user_uid, hash FROM user_import_items WHERE scope = ?1 AND import_id = ?2 AND sequence BETWEEN ?3 AND ?4 AND expire_time > ?5"
+	insertImported = "INSERT OR REPLACE INTO user_import_items (scope, import_id, sequence, user_id, user_uid, expire_time, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 	insertIfFree   = insertUser + " ON CONFLICT DO NOTHING"
 	selectLive     = "SELECT count(*), coalesce(max(delete_time IS NOT NULL), 0) FROM users WHERE id = ?1"
 )
@@ -35,7 +35,7 @@ func (t *txn) importBatch(b *repository.ImportBatch) ([]repository.ImportResult,
 	for i := range b.Items {
 		item := &b.Items[i]
 		if r, ok := done[item.Sequence]; ok {
-			results[i] = r
+			results[i] = r.Answer(item)
 			continue
 		}
 		results[i] = repository.ImportResult{Sequence: item.Sequence}
@@ -47,23 +47,23 @@ func (t *txn) importBatch(b *repository.ImportBatch) ([]repository.ImportResult,
 }
 
 // imported returns the items of the batch that are stored already.
-func (t *txn) imported(b *repository.ImportBatch) (map[int64]repository.ImportResult, error) {
+func (t *txn) imported(b *repository.ImportBatch) (map[int64]core.Recorded, error) {
 	low, high := core.SequenceRange(b)
 	rows, err := t.query(selectImported, b.Scope, b.ID, low, high, t.now.UnixMicro())
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var done map[int64]repository.ImportResult
+	var done map[int64]core.Recorded
 	for rows.Next() {
-		r := repository.ImportResult{Replayed: true}
-		if err := rows.Scan(&r.Sequence, &r.ID, &r.UID); err != nil {
+		r := core.Recorded{Result: repository.ImportResult{Replayed: true}}
+		if err := rows.Scan(&r.Result.Sequence, &r.Result.ID, &r.Result.UID, &r.Hash); err != nil {
 			return nil, err
 		}
 		if done == nil {
-			done = map[int64]repository.ImportResult{}
+			done = map[int64]core.Recorded{}
 		}
-		done[r.Sequence] = r
+		done[r.Result.Sequence] = r
 	}
 	return done, rows.Err()
 }
@@ -93,7 +93,7 @@ func (t *txn) importItem(b *repository.ImportBatch, item *repository.ImportItem,
 		return err
 	}
 	r.ID, r.UID = u.ID, u.UID
-	return t.exec(insertImported, b.Scope, b.ID, item.Sequence, u.ID, u.UID, t.now.Add(repository.RequestTTL).UnixMicro())
+	return t.exec(insertImported, b.Scope, b.ID, item.Sequence, u.ID, u.UID, t.now.Add(repository.RequestTTL).UnixMicro(), core.HashOf(item))
 }
 
 // conflict says what kept a user from being stored.

@@ -45,6 +45,7 @@ CREATE TABLE user_import_items (
     user_id     text             NOT NULL,
     user_uid    text             NOT NULL,
     expire_time timestamptz      NOT NULL,
+    hash        bytea            NOT NULL,
     PRIMARY KEY (scope, import_id, sequence)
 );
 CREATE INDEX user_import_items_expire_time ON user_import_items (expire_time);

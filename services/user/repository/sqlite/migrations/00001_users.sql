@@ -45,6 +45,7 @@ CREATE TABLE user_import_items (
     user_id     TEXT    NOT NULL,
     user_uid    TEXT    NOT NULL,
     expire_time INTEGER NOT NULL,
+    hash        BLOB    NOT NULL,
     PRIMARY KEY (scope, import_id, sequence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_import_items_expire_time ON user_import_items (expire_time);
