@@ -70,7 +70,7 @@ func (l *list) answer(now time.Time, next []entry) decision {
 	}
 	slices.SortFunc(merged, compareEntries)
 	d := l.replace(merged)
-	if d != decisionUnchanged && kept > 0 && suspicious {
+	if kept > 0 {
 		return decisionHeld
 	}
 	return d

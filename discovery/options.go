@@ -44,8 +44,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Hold = defaultDuration(c.Hold, DefaultHold)
 	c.Refresh = defaultDuration(c.Refresh, DefaultRefresh)
-	c.MinBackoff = defaultDuration(c.MinBackoff, DefaultMinBackoff)
-	c.MaxBackoff = defaultDuration(c.MaxBackoff, DefaultMaxBackoff)
+	c.MinBackoff = positive(c.MinBackoff, DefaultMinBackoff)
+	c.MaxBackoff = positive(c.MaxBackoff, DefaultMaxBackoff)
 	return c
 }
 
@@ -54,6 +54,13 @@ func defaultDuration(d, def time.Duration) time.Duration {
 		return def
 	}
 	return max(d, 0)
+}
+
+func positive(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
 }
 
 // Confirm tells whether a client's own connections confirm that an instance is gone, or at least not usable. It is asked about instances

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// RegistrationConfig is what can be set about a registration. The zero value works.
+// RegistrationConfig is what can be set about a registration. The zero value works; durations of zero or less mean the default.
 type RegistrationConfig struct {
 	// CheckInterval is how often a registered instance looks whether it is still there, jittered by a tenth. Default
 	// DefaultCheckInterval.
@@ -24,11 +24,11 @@ type RegistrationConfig struct {
 }
 
 func (c RegistrationConfig) withDefaults() RegistrationConfig {
-	c.CheckInterval = defaultDuration(c.CheckInterval, DefaultCheckInterval)
-	c.AttemptTimeout = defaultDuration(c.AttemptTimeout, DefaultAttemptTimeout)
-	c.DeregisterTimeout = defaultDuration(c.DeregisterTimeout, DefaultDeregisterTimeout)
-	c.MinBackoff = defaultDuration(c.MinBackoff, DefaultMinBackoff)
-	c.MaxBackoff = defaultDuration(c.MaxBackoff, DefaultMaxBackoff)
+	c.CheckInterval = positive(c.CheckInterval, DefaultCheckInterval)
+	c.AttemptTimeout = positive(c.AttemptTimeout, DefaultAttemptTimeout)
+	c.DeregisterTimeout = positive(c.DeregisterTimeout, DefaultDeregisterTimeout)
+	c.MinBackoff = positive(c.MinBackoff, DefaultMinBackoff)
+	c.MaxBackoff = positive(c.MaxBackoff, DefaultMaxBackoff)
 	return c
 }
 

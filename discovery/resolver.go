@@ -109,14 +109,14 @@ func (b *Builder) acquire(t resolver.Target, opts resolver.BuildOptions) (*watch
 			src: src, cfg: b.cfg, opts: b.opts, met: b.met, state: b.opts.targets.Acquire(key), subs: make(map[*conn]struct{}),
 		}
 		b.watches[key] = w
-		w.start(slices.Clone(b.lastGood[key]))
+		w.start(b.lastGood[key])
 	}
 	w.refs++
 	return w, nil
 }
 
 // release ends the watch with the last connection. It waits for the watch outside of the lock that other connections need; a connection
-// that comes meanwhile starts a new one.
+// that comes meanwhile starts a new one with the list remembered here.
 func (b *Builder) release(w *watch) {
 	key := w.state.Name()
 	b.mu.Lock()
@@ -124,19 +124,15 @@ func (b *Builder) release(w *watch) {
 	last := w.refs == 0
 	if last {
 		delete(b.watches, key)
+		if entries := w.published().entries; len(entries) > 0 {
+			b.lastGood[key] = entries
+		}
 	}
 	b.mu.Unlock()
-	if !last {
-		return
+	if last {
+		w.stop()
+		b.opts.targets.Release(w.state)
 	}
-	entries := w.stop()
-	b.opts.targets.Release(w.state)
-	if len(entries) == 0 {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lastGood[key] = entries
 }
 
 // conn is the resolver of one connection: it hands the latest publication to gRPC from a goroutine of its own, so that one connection that

@@ -151,6 +151,19 @@ func TestRepetitionsAreJitteredAndCapped(t *testing.T) {
 	})
 }
 
+func TestRegistryThatAnswersAndFailsIsNotHammered(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		start, n := time.Now(), 0
+		for ; time.Since(start) < time.Hour; n++ {
+			r.answer("a")
+			r.fail(errors.New("away"))
+		}
+		if n > 2420 { // pauses of 1.5 s to 3 s
+			t.Errorf("asked %d times in an hour", n)
+		}
+	})
+}
+
 func TestEmptiedListIsHeldWhileConnectionsAreUp(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.answer("a", "b", "c")
@@ -174,7 +187,7 @@ func TestEmptiedListWithoutConnectionsIsAnErrorAndStays(t *testing.T) {
 		r.want("ab", "held")
 		r.pass(3 * time.Second)
 		r.want("ab", "gone")
-		if got := r.conn.lastError(); !strings.Contains(got, "none of the 2 known before can be reached") {
+		if got := r.conn.lastError(); !strings.Contains(got, "none of the 2 known before has a usable connection") {
 			t.Errorf("error: %q", got)
 		}
 		r.fail(errors.New("away"))

@@ -52,8 +52,11 @@ func (w *watch) start(remembered []entry) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done, w.events = cancel, make(chan struct{}), make(chan event)
 	w.list.hold = w.cfg.Hold
+	for _, e := range remembered {
+		e.heldSince = time.Time{}
+		w.list.entries = append(w.list.entries, e)
+	}
 	if len(remembered) > 0 {
-		w.list.entries = remembered
 		w.publish(decisionRemembered, "the registry has not answered yet", nil)
 	}
 	go func() {
@@ -65,31 +68,27 @@ func (w *watch) start(remembered []entry) {
 	}()
 }
 
-// stop ends the watch, waits for its goroutines and returns the list to remember.
-func (w *watch) stop() []entry {
+// stop ends the watch and waits for its goroutines.
+func (w *watch) stop() {
 	w.cancel()
 	<-w.done
-	var named []entry
-	for _, e := range w.list.entries {
-		e.heldSince = time.Time{}
-		named = append(named, e)
-	}
-	return named
 }
 
-// follow runs the source until ctx ends.
+// follow runs the source until ctx ends. The pauses grow also between runs that answer and then fail: only one that lasted proves that
+// the registry is well.
 func (w *watch) follow(ctx context.Context) {
 	b := backoff{min: w.cfg.MinBackoff, max: w.cfg.MaxBackoff}
 	for {
-		err := w.src.run(ctx, func(a answer) {
-			b.reset()
-			w.send(ctx, event{answer: a})
-		})
+		start := time.Now()
+		err := w.src.run(ctx, func(a answer) { w.send(ctx, event{answer: a}) })
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
 			err = errors.New("watch ended without an error")
+		}
+		if time.Since(start) > w.cfg.MaxBackoff {
+			b.reset()
 		}
 		w.send(ctx, event{err: err})
 		if !pause(ctx, b.next()) {
@@ -138,18 +137,14 @@ func (w *watch) answered(a answer) {
 	}
 	d := w.list.answer(time.Now(), a.entries)
 	var err error
-	switch d {
-	case decisionEmpty:
+	if d == decisionEmpty {
 		err = fmt.Errorf("no instance of %s is registered", w.src.name())
 		if len(a.drops) > 0 {
 			err = fmt.Errorf("no usable instance of %s: %w", w.src.name(), a.reason())
 		}
-	case decisionHeld:
-	default:
-		w.good = time.Now()
 	}
 	if len(a.entries) > 0 {
-		w.goneErr = nil
+		w.good, w.goneErr = time.Now(), nil
 	} else if err == nil {
 		err = w.goneErr
 	}
@@ -183,7 +178,7 @@ func (w *watch) confirm() {
 		w.publish(d, w.describe(d, len(w.list.entries)-w.list.countHeld(), nil), nil)
 	case decisionGone:
 		if w.goneErr == nil {
-			w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before can be reached",
+			w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before has a usable connection",
 				w.src.name(), len(w.list.entries))
 			w.publish(d, w.goneErr.Error(), w.goneErr)
 		}

@@ -3,6 +3,7 @@ package discovery_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 // inner is a gRPC resolver whose test says what it finds.
 type inner struct {
+	mu       sync.Mutex // where no wait of the bubble separates test and resolver
 	cc       resolver.ClientConn
 	built    int
 	closed   int
@@ -26,6 +28,8 @@ type inner struct {
 func (b *inner) Scheme() string { return "dns" }
 
 func (b *inner) Build(_ resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.built++
 	b.cc = cc
 	if !opts.DisableServiceConfig {
@@ -125,7 +129,9 @@ func TestWrappedResolverThatCannotBeBuiltIsTriedAgain(t *testing.T) {
 		if !strings.Contains(conn.lastError(), "bad target") {
 			t.Errorf("error: %q", conn.lastError())
 		}
+		in.mu.Lock()
 		in.fail = nil
+		in.mu.Unlock()
 		<-time.After(discovery.DefaultMaxBackoff)
 		synctest.Wait()
 		in.found("10.0.0.1:80")
