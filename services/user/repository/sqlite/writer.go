@@ -144,38 +144,37 @@ func (w *writer) begin() error {
 	}
 }
 
-// group runs the jobs in the transaction that has begun, and commits it.
+// group runs the jobs in the transaction that has begun, and commits it. Also
+// those that fail hear of it only then: what they saw may be the work of
+// another job that is not yet durable.
 func (w *writer) group(jobs []*job) {
 	w.tx.now = w.now()
 	w.tx.changed = false
-	var good []*job
+	errs := make([]error, len(jobs))
+	good := 0
 	for i, j := range jobs {
-		err, lost := w.one(j, len(jobs) > 1)
-		if lost {
+		var lost bool
+		if errs[i], lost = w.one(j, len(jobs) > 1); lost {
 			w.tx.rollback()
-			finish(good, err)
-			finish(jobs[i:], err)
+			finish(jobs, errs[i])
 			return
 		}
-		if err != nil {
-			j.done <- err
-			continue
+		if errs[i] == nil {
+			good++
 		}
-		good = append(good, j)
 	}
-	if len(good) == 0 {
+	if good == 0 {
 		w.tx.rollback()
-		return
-	}
-	if err := w.tx.exec("COMMIT"); err != nil {
+	} else if err := w.tx.exec("COMMIT"); err != nil {
 		w.tx.rollback()
-		finish(good, wrap(context.Background(), "commit", err))
+		finish(jobs, wrap(context.Background(), "commit", err))
 		return
-	}
-	if w.tx.changed {
+	} else if w.tx.changed {
 		w.committed()
 	}
-	finish(good, nil)
+	for i, j := range jobs {
+		j.done <- errs[i]
+	}
 }
 
 // one runs a job so that it leaves nothing behind when it fails. It reports
