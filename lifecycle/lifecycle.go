@@ -30,7 +30,8 @@ type Func = func(context.Context) error
 // the service goes on. Any other return before the drain ends the service.
 var ErrDone = errors.New("work is done")
 
-// Step is one step of the drain.
+// Step is one step of the drain. A step whose turn comes when the budget is spent
+// runs all the same, with a context that has ended.
 type Step struct {
 	// Name is shown in logs and errors.
 	Name string
@@ -52,7 +53,8 @@ type Config struct {
 	// context has ended. Zero: 5 s.
 	WorkerBudget time.Duration
 	// StopBudget bounds all stop steps together; each gets an equal share of
-	// what is left. Zero: 5 s.
+	// what is left. A part of it (a quarter, 250 ms at most) is the grace that
+	// an ended context leaves a step to return. Zero: 5 s.
 	StopBudget time.Duration
 }
 
@@ -157,9 +159,10 @@ func (r *Runner) State() State {
 }
 
 // OnStart adds a start step. Steps run one after another in the order they
-// were added; the first that fails ends the start. A step that fails has to
-// clean up after itself. Its context ends when the start is called off; values
-// and goroutines that shall live longer belong to Go.
+// were added; the first that fails ends the start. A step that fails, or
+// that is given up because it ignores its context, has to clean up after itself.
+// Its context ends when the start is over or called off; a goroutine that shall
+// live longer belongs to Go.
 //
 // It has to be called before Run; a later call is logged and ignored.
 func (r *Runner) OnStart(name string, f Func) {

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// grace is what a step gets after its budget to notice that its context ended.
-const grace = 250 * time.Millisecond
+// maxGrace is the most a step gets after its budget to notice that its context
+// ended.
+const maxGrace = 250 * time.Millisecond
 
 var (
 	errOver    = errors.New("the budget is spent")
@@ -208,8 +209,10 @@ func (r *Runner) workerReturned(ctx context.Context, t *task) {
 	}
 }
 
+// awaitWorkers waits for the workers, and leaves the stop steps their time.
 func (r *Runner) awaitWorkers(total context.Context) {
-	ctx, cancel := context.WithTimeoutCause(total, r.cfg.WorkerBudget, errOver)
+	budget := min(r.cfg.WorkerBudget, max(remaining(total)-r.cfg.StopBudget, r.grace()))
+	ctx, cancel := context.WithTimeoutCause(total, budget, errOver)
 	defer cancel()
 	for _, t := range r.unfinished() {
 		if t.kind != "worker" {
@@ -230,7 +233,7 @@ func (r *Runner) drain(total context.Context) {
 	steps := slices.Clone(r.drains)
 	r.mu.Unlock()
 	for _, s := range steps {
-		r.bounded(ctx, "drain step", s)
+		r.bounded(ctx, total, "drain step", s)
 	}
 }
 
@@ -245,20 +248,27 @@ func (r *Runner) stop(total context.Context) {
 		}
 	}
 	r.mu.Unlock()
-	ctx, cancel := context.WithTimeoutCause(total, r.cfg.StopBudget, errOver)
+	ctx, cancel := context.WithTimeoutCause(total, min(r.cfg.StopBudget, remaining(total))-r.grace(), errOver)
 	defer cancel()
-	end, _ := ctx.Deadline()
 	for i, s := range stops {
-		s.Budget = max(time.Until(end)/time.Duration(len(stops)-i), 1)
-		r.bounded(ctx, "stop step", s)
+		s.Budget = max(remaining(ctx)/time.Duration(len(stops)-i), 1)
+		r.bounded(ctx, total, "stop step", s)
 	}
 }
 
-// bounded runs one step within its budget and the context's; one that overruns
-// is left behind.
-func (r *Runner) bounded(ctx context.Context, kind string, s Step) {
+// grace is part of the stop budget, so that it lengthens nothing.
+func (r *Runner) grace() time.Duration { return min(maxGrace, r.cfg.StopBudget/4) }
+
+// remaining is the time until ctx ends, which has a deadline.
+func remaining(ctx context.Context) time.Duration {
 	end, _ := ctx.Deadline()
-	budget := max(time.Until(end), 0)
+	return max(time.Until(end), 0)
+}
+
+// bounded runs one step within its budget and the context's; one that overruns
+// is left behind, before total ends in any case.
+func (r *Runner) bounded(ctx, total context.Context, kind string, s Step) {
+	budget := remaining(ctx)
 	if s.Budget > 0 {
 		budget = min(budget, s.Budget)
 	}
@@ -267,7 +277,7 @@ func (r *Runner) bounded(ctx context.Context, kind string, s Step) {
 	r.mu.Lock()
 	t := r.spawn(ctx, kind, s.Name, s.Run, nil)
 	r.mu.Unlock()
-	err := r.await(ctx, t, grace)
+	err := r.await(ctx, t, min(r.grace(), remaining(total)))
 	var over *OverrunError
 	if errors.As(err, &over) && over.Step == t.String() {
 		over.Budget = budget
