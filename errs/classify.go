@@ -12,20 +12,26 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Retry hints of classified errors: long enough for a lock or a connection to come free, short enough for a person who waits.
+// Retry hints of classified errors: long enough for a lock or a connection to
+// come free, short enough for a person who waits.
 const (
 	retryConflict    = 50 * time.Millisecond
 	retryUnavailable = time.Second
 )
 
-// Classifier recognises errors: it returns what err is, or nil if it is none of its own. It must not change err, may be called by several goroutines at
-// once, and must not block. A store passes one for its driver's codes (SQLite's, for instance), a service makes one of its domain errors with [Table].
+// Classifier recognises errors: it returns what err is, or nil if it is none of
+// its own. It must not change err, may be called by several goroutines at once,
+// and must not block. A store passes one for its driver's codes (SQLite's, for
+// instance), a service makes one of its domain errors with [Table].
 type Classifier func(err error) *Error
 
-// Classify recognises infrastructure errors by type and code, never by text, and returns nil for those it does not know. The first that matches decides:
-// an *Error or a status that is in the tree already; the end of a context (a database error that wraps it is the context's); the given classifiers in
-// order; SQLSTATE (interface{ SQLState() string }, as pgx and lib/pq have it); driver.ErrBadConn and the network. sql.ErrNoRows is left to the store:
-// only it knows what was not found. The result has err as its cause.
+// Classify recognises infrastructure errors by type and code, never by text,
+// and returns nil for those it does not know. The first that matches decides:
+// an *Error or a status that is in the tree already; the end of a context (a
+// database error that wraps it is the context's); the given classifiers in
+// order; SQLSTATE (interface{ SQLState() string }, as pgx and lib/pq have it);
+// driver.ErrBadConn and the network. sql.ErrNoRows is left to the store: only
+// it knows what was not found. The result has err as its cause.
 //
 // Drivers that do not wrap the context's error need [InContext] as well.
 func Classify(err error, more ...Classifier) *Error {
@@ -60,23 +66,20 @@ func classify(err error, more ...Classifier) *Error {
 	return e.With(Cause(err))
 }
 
-// InContext returns err, or what ended ctx if that explains err: when ctx is done and err is CANCELED, DEADLINE_EXCEEDED, UNAVAILABLE or ABORTED by
-// [From] and was not made by the service itself, err becomes the cause of CANCELED CALLER_GONE or DEADLINE_EXCEEDED. Many drivers and every outgoing call
-// report the end of their caller's context as an error of their own (a broken connection, SQLSTATE 57014, a status CANCELED). If context.Cause(ctx) is an
-// *Error, it is the answer. Stores call it where they classify; the server's boundary calls it before [Status].
-func InContext(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil {
+// InContext returns err, or what ended ctx if that explains err: when ctx is
+// done and err is CANCELED, DEADLINE_EXCEEDED or UNAVAILABLE, but not an *Error
+// that the service made itself, err becomes the cause of CANCELED CALLER_GONE or
+// of DEADLINE_EXCEEDED. Many drivers and every outgoing call report the end of
+// their caller's context as an error of their own (a broken connection, SQLSTATE
+// 57014, a status CANCELED). If context.Cause(ctx) is an *Error, it is the answer.
+// Stores call it where they classify, with their classifiers; a server's boundary
+// calls it before [Status].
+func InContext(ctx context.Context, err error, more ...Classifier) error {
+	if err == nil || ctx.Err() == nil || decided(err) {
 		return err
 	}
-	own := find(err)
-	if e, ok := own.(*Error); ok && !e.remote && !e.infrastructure { //nolint:errorlint // find has walked the tree
-		return err
-	}
-	if _, ok := own.(*verbatim); ok { //nolint:errorlint // find has walked the tree
-		return err
-	}
-	switch Code(err) {
-	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.Aborted:
+	switch Classify(err, more...).Code() {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
 	default:
 		return err
 	}
@@ -85,6 +88,17 @@ func InContext(ctx context.Context, err error) error {
 		return said.causedBy(err)
 	}
 	return contextError(ctx.Err()).With(Cause(err))
+}
+
+// decided tells whether the service itself said what err is.
+func decided(err error) bool {
+	switch x := find(err).(type) { //nolint:errorlint // find has walked the tree
+	case *Error:
+		return !x.remote && !x.infrastructure
+	case *verbatim:
+		return true
+	}
+	return false
 }
 
 // causedBy returns e with err as its cause unless it has one.
@@ -112,7 +126,8 @@ func contextError(err error) *Error {
 	return nil
 }
 
-// sqlStateError maps the SQLSTATE classes of PostgreSQL (appendix A of its manual), which largely are those of ISO 9075.
+// sqlStateError maps the SQLSTATE classes of PostgreSQL (appendix A of its
+// manual), which largely are those of ISO 9075.
 func sqlStateError(err error) *Error {
 	var coded interface{ SQLState() string }
 	if !errors.As(err, &coded) {

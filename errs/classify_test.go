@@ -165,6 +165,8 @@ func TestWhatHappensBecauseTheContextEndedIsTheContexts(t *testing.T) {
 	late, done := context.WithTimeout(live, -1)
 	defer done()
 
+	errInterrupted := errors.New("interrupted")
+	store := errs.Table(errs.Row{Is: errInterrupted, As: errs.Unavailable("STORE_INTERRUPTED", "")})
 	for name, tc := range map[string]struct {
 		ctx  context.Context
 		err  error
@@ -181,11 +183,13 @@ func TestWhatHappensBecauseTheContextEndedIsTheContexts(t *testing.T) {
 		"the cause says more":      {capped, context.Canceled, said},
 		"an own decision":          {gone, errs.Unavailable("CLOSED", "we are closed"), nil},
 		"an own status":            {gone, status.Error(codes.NotFound, "no"), nil},
+		"known to a classifier":    {gone, errInterrupted, errs.Canceled("CALLER_GONE", "")},
+		"a lost transaction":       {gone, &sqlError{state: "40001"}, nil},
 		"a bug":                    {gone, errors.New("nil map"), nil},
 		"a gateway's":              {gone, errs.Verbatim(status.Error(codes.Unavailable, "x")), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := errs.InContext(tc.ctx, tc.err)
+			got := errs.InContext(tc.ctx, tc.err, store)
 			if tc.want == nil {
 				if got != tc.err { //nolint:errorlint // the very same
 					t.Errorf("became %v", got)

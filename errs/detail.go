@@ -12,26 +12,31 @@ import (
 
 // Metadata keys of ErrorInfo that the chassis itself uses.
 const (
-	// MetaResumeToken holds the token with which a stream that the server ended is resumed; see [Draining].
+	// MetaResumeToken holds the token with which a stream that the server ended
+	// is resumed; see [Draining].
 	MetaResumeToken = "resume_token"
-	// MetaTruncated names what was left out to stay under [MaxStatusSize]: a comma-separated list of message, metadata, violations, details.
+	// MetaTruncated names what was left out to stay under [MaxStatusSize]: a
+	// comma-separated list of message, metadata, violations, details.
 	MetaTruncated = "truncated"
 )
 
-// Detail is something that [Error.With] adds to an error. The functions of this package that return one are all there are. Strings that are not valid
-// UTF-8 are repaired with U+FFFD.
+// Detail is something that [Error.With] adds to an error. The functions of this
+// package that return one are all there are. Strings that are not valid UTF-8
+// are repaired with U+FFFD.
 type Detail interface{ apply(*Error) }
 
 type detailFunc func(*Error)
 
 func (f detailFunc) apply(e *Error) { f(e) }
 
-// Domain sets the domain in which the reason is unique, for instance "user.example.com". Without it [Status] sets the service's.
+// Domain sets the domain in which the reason is unique, for instance
+// "user.example.com". Without it [Status] sets the service's.
 func Domain(d string) Detail {
 	return detailFunc(func(e *Error) { e.domain = valid(d) })
 }
 
-// Meta sets a key of ErrorInfo's metadata: a dynamic part of the message, for programs. Keys are lower_snake_case of at most 64 characters (AIP-193).
+// Meta sets a key of ErrorInfo's metadata: a dynamic part of the message, for
+// programs. Keys are lower_snake_case of at most 64 characters (AIP-193).
 func Meta(key, value string) Detail {
 	return detailFunc(func(e *Error) {
 		if e.meta == nil {
@@ -41,13 +46,15 @@ func Meta(key, value string) Detail {
 	})
 }
 
-// Cause sets the error that errors.Is, errors.As and the log see behind this one. No part of it leaves the process.
+// Cause sets the error that errors.Is, errors.As and the log see behind this
+// one. No part of it leaves the process.
 func Cause(err error) Detail {
 	return detailFunc(func(e *Error) { e.cause = err })
 }
 
-// Field adds a violation to BadRequest: the path of the field as in the request ("user.email", "users[2].name"), a reason in UPPER_SNAKE_CASE or a rule's
-// id, and what would be right.
+// Field adds a violation to BadRequest: the path of the field as in the request
+// ("user.email", "users[2].name"), a reason in UPPER_SNAKE_CASE or a rule's id,
+// and what would be right.
 func Field(path, reason, description string) Detail {
 	return detailFunc(func(e *Error) {
 		e.fields = append(e.fields, &errdetails.BadRequest_FieldViolation{
@@ -56,7 +63,8 @@ func Field(path, reason, description string) Detail {
 	})
 }
 
-// Precondition adds a violation to PreconditionFailure: a kind ("STATE"), the subject it holds for ("users/7") and what must be true.
+// Precondition adds a violation to PreconditionFailure: a kind ("STATE"), the
+// subject it holds for ("users/7") and what must be true.
 func Precondition(kind, subject, description string) Detail {
 	return detailFunc(func(e *Error) {
 		e.precond = append(e.precond, &errdetails.PreconditionFailure_Violation{
@@ -65,14 +73,16 @@ func Precondition(kind, subject, description string) Detail {
 	})
 }
 
-// Quota adds a violation to QuotaFailure: the subject whose quota is used up ("caller:10.0.0.7") and how large it is.
+// Quota adds a violation to QuotaFailure: the subject whose quota is used up
+// ("caller:10.0.0.7") and how large it is.
 func Quota(subject, description string) Detail {
 	return detailFunc(func(e *Error) {
 		e.quota = append(e.quota, &errdetails.QuotaFailure_Violation{Subject: valid(subject), Description: valid(description)})
 	})
 }
 
-// Resource sets ResourceInfo: the resource type ("user.example.com/User"), its name ("users/7"), its owner or "", and what went wrong with it.
+// Resource sets ResourceInfo: the resource type ("user.example.com/User"), its
+// name ("users/7"), its owner or "", and what went wrong with it.
 func Resource(kind, name, owner, description string) Detail {
 	return detailFunc(func(e *Error) {
 		e.resource = &errdetails.ResourceInfo{
@@ -81,13 +91,16 @@ func Resource(kind, name, owner, description string) Detail {
 	})
 }
 
-// RetryAfter sets RetryInfo: how long a caller waits before it tries again. Negative is zero.
+// RetryAfter sets RetryInfo: how long a caller waits before it tries again.
+// Negative is zero.
 func RetryAfter(d time.Duration) Detail {
 	return detailFunc(func(e *Error) { e.retry, e.hasRetry = max(d, 0), true })
 }
 
-// Message adds a detail of any other type (LocalizedMessage, Help, the service's own). One of the standard types joins what is there already; a message
-// that does not marshal is left out and [MetaTruncated] says so. It is copied.
+// Message adds a detail of any other type (LocalizedMessage, Help, the
+// service's own). One of the standard types joins what is there already; a
+// message that does not marshal is left out and [MetaTruncated] says so. It is
+// copied.
 func Message(m proto.Message) Detail {
 	return detailFunc(func(e *Error) {
 		a := &anypb.Any{}
@@ -99,7 +112,8 @@ func Message(m proto.Message) Detail {
 	})
 }
 
-// absorb puts a packed detail where it belongs. What may be there once keeps the first; violations are joined; the rest is kept as it came.
+// absorb puts a packed detail where it belongs. What may be there once keeps
+// the first; violations are joined; the rest is kept as it came.
 func (e *Error) absorb(a *anypb.Any) {
 	if !utf8.ValidString(a.GetTypeUrl()) {
 		return // could not be sent on

@@ -1,14 +1,20 @@
-// Package errs is the chassis's errors, in three layers: plain domain errors, infrastructure errors classified once, and the gRPC status with typed
-// details that leaves the server; and the way back, from a status that came over the wire to an [*Error] that errors.Is and errors.As understand.
+// Package errs is the chassis's errors, in three layers: plain domain errors,
+// infrastructure errors classified once, and the gRPC status with typed details
+// that leaves the server; and the way back, from a status that came over the
+// wire to an [*Error] that errors.Is and errors.As understand.
 //
-// A domain error is an ordinary Go error of the service's repository. One [Table] per service maps domain errors to *Error. Infrastructure errors
-// (contexts, SQLSTATE, network) are recognised by [Classify] without knowing any driver. [Status] is the single exit: the server's boundary calls it
-// once per failed call. [FromWire] is the single entrance: the client's interceptor calls it once per failed call.
+// A domain error is an ordinary Go error of the service's repository. One
+// [Table] per service maps domain errors to *Error. Infrastructure errors
+// (contexts, SQLSTATE, network) are recognised by [Classify] without knowing
+// any driver. [Status] is the single exit: the server's boundary calls it once
+// per failed call. [FromWire] is the single entrance: the client's interceptor
+// calls it once per failed call.
 //
 // # What leaves a server
 //
-// Status looks at the error's tree (errors.Join and %w included), depth first, and the first row that matches decides. The text that wraps an error
-// never leaves the process, only the message of the *Error or status itself.
+// Status looks at the error's tree (errors.Join and %w included), depth first,
+// and the first row that matches decides. The text that wraps an error never
+// leaves the process, only the message of the *Error or status itself.
 //
 //	in the chain                                  leaves as
 //	--------------------------------------------  ---------------------------------------------------------------
@@ -33,15 +39,21 @@
 //	io.EOF, net.ErrClosed, net.Error, ECONN*, ... UNAVAILABLE CONNECTION_LOST (RetryInfo)
 //	anything else (sql.ErrNoRows too)             INTERNAL INTERNAL, no text of the cause, RequestInfo
 //
-// Every status that leaves has exactly one ErrorInfo, a RequestInfo when the call has a correlation ID, every other standard detail at most once,
-// valid UTF-8 only, and at most [MaxStatusSize] bytes; what had to go is named in the metadata key [MetaTruncated].
+// Every status that leaves has exactly one ErrorInfo, a RequestInfo when the
+// call has a correlation ID, every other standard detail at most once, valid
+// UTF-8 only, and at most [MaxStatusSize] bytes; what had to go is named in the
+// metadata key [MetaTruncated].
 //
 // # Own statuses and a dependency's
 //
-// A *Error is a dependency's if, and only if, FromWire made it: the client half of the chassis converts what outgoing calls return, nothing else does.
-// A status error that a handler makes itself (status.Error) is therefore its own, and so is one that a client without the chassis's interceptor
-// returned; convert the latter with FromWire. To answer with a dependency's NOT_FOUND on purpose, make an own error:
-// errs.NotFound("USER_NOT_FOUND", "...").With(errs.Cause(err)).
+// A *Error is a dependency's if, and only if, FromWire made it: the client half
+// of the chassis converts what outgoing calls return, nothing else does. A
+// status error that a handler makes itself (status.Error) is therefore its own,
+// and so is one that a client without the chassis's interceptor returned;
+// convert the latter with FromWire. To answer with a dependency's NOT_FOUND on
+// purpose, make an own error: errs.NotFound("USER_NOT_FOUND",
+// "...").With(errs.Cause(err)).
 //
-// The package is safe for concurrent use: *Error is immutable and there is no other state.
+// The package is safe for concurrent use: *Error is immutable and there is no
+// other state.
 package errs

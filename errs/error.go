@@ -16,8 +16,10 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// Error is an error with a canonical code, a machine-readable reason and typed details (AIP-193). It is immutable and safe for concurrent use;
-// [Error.With] returns a changed copy. A nil *Error is "no error" everywhere in this package, so that a typed nil in an error interface is no trap.
+// Error is an error with a canonical code, a machine-readable reason and typed
+// details (AIP-193). It is immutable and safe for concurrent use; [Error.With]
+// returns a changed copy. A nil *Error is "no error" everywhere in this
+// package, so that a typed nil in an error interface is no trap.
 type Error struct {
 	code    codes.Code
 	message string
@@ -40,11 +42,15 @@ type Error struct {
 	wire           *status.Status // what it was parsed from, as long as nothing was changed
 }
 
-// New returns an error with a code, a reason and a message in developer's English, formatted as by fmt.Sprintf (go vet
-// checks it). The message must hold no secrets and no internals: it is what the caller reads. Dynamic parts belong in [Meta] as well.
+// New returns an error with a code, a reason and a message in developer's
+// English, formatted as by fmt.Sprintf (go vet checks it). The message must
+// hold no secrets and no internals: it is what the caller reads. Dynamic parts
+// belong in [Meta] as well.
 //
-// A reason is UPPER_SNAKE_CASE of at most 63 characters, unique in its domain; anything else is made so ("user.not found" becomes USER_NOT_FOUND).
-// An empty reason leaves as the code's name, and as a target of errors.Is matches any reason. codes.OK is no error and becomes INTERNAL.
+// A reason is UPPER_SNAKE_CASE of at most 63 characters, unique in its domain;
+// anything else is made so ("user.not found" becomes USER_NOT_FOUND). An empty
+// reason leaves as the code's name, and as a target of errors.Is matches any
+// reason. codes.OK is no error and becomes INTERNAL.
 func New(code codes.Code, reason, format string, args ...any) *Error {
 	if code == codes.OK {
 		code = codes.Internal
@@ -52,8 +58,9 @@ func New(code codes.Code, reason, format string, args ...any) *Error {
 	return &Error{code: code, reason: normalReason(reason), message: valid(fmt.Sprintf(format, args...))}
 }
 
-// With returns a copy of e with the details added. Violations of the same kind are merged into one detail; of a detail that may be there only once, the
-// last one given wins.
+// With returns a copy of e with the details added. Violations of the same kind
+// are merged into one detail; of a detail that may be there only once, the last
+// one given wins.
 func (e *Error) With(details ...Detail) *Error {
 	if e == nil {
 		return nil
@@ -73,7 +80,8 @@ func (e *Error) With(details ...Detail) *Error {
 	return &c
 }
 
-// Error returns code, reason and message. The cause is not part of it, so that it cannot leak into a status; [Error.LogValue] has it.
+// Error returns code, reason and message. The cause is not part of it, so that
+// it cannot leak into a status; [Error.LogValue] has it.
 func (e *Error) Error() string {
 	if e == nil {
 		return "<nil>"
@@ -89,7 +97,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// LogValue gives slog the code, the reason, the message, the metadata and the text of the cause, for logs on the side that made the error.
+// LogValue gives slog the code, the reason, the message, the metadata and the
+// text of the cause, for logs on the side that made the error.
 func (e *Error) LogValue() slog.Value {
 	if e == nil {
 		return slog.StringValue("<nil>")
@@ -104,7 +113,8 @@ func (e *Error) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// Unwrap returns the cause, or nil. For an error made by [FromWire] it is the error that gRPC returned.
+// Unwrap returns the cause, or nil. For an error made by [FromWire] it is the
+// error that gRPC returned.
 func (e *Error) Unwrap() error {
 	if e == nil {
 		return nil
@@ -112,7 +122,8 @@ func (e *Error) Unwrap() error {
 	return e.cause
 }
 
-// Is makes errors.Is compare two *Error by code and reason, and by domain if the target has one. A target without a reason matches any reason.
+// Is makes errors.Is compare two *Error by code and reason, and by domain if
+// the target has one. A target without a reason matches any reason.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error) //nolint:errorlint // errors.Is calls this once for each error of the chain
 	if !ok || e == nil || t == nil {
@@ -121,8 +132,10 @@ func (e *Error) Is(target error) bool {
 	return e.code == t.code && (t.reason == "" || t.reason == e.reason) && (t.domain == "" || t.domain == e.domain)
 }
 
-// GRPCStatus returns the error as a status, with the details and under the cap of [MaxStatusSize], so that status.FromError and status.Code work and an
-// *Error may be returned by a handler of any gRPC server. It lacks what only the boundary knows (the service's domain, the correlation ID): see [Status].
+// GRPCStatus returns the error as a status, with the details and under the cap
+// of [MaxStatusSize], so that status.FromError and status.Code work and an
+// *Error may be returned by a handler of any gRPC server. It lacks what only
+// the boundary knows (the service's domain, the correlation ID): see [Status].
 func (e *Error) GRPCStatus() *status.Status {
 	if e == nil {
 		return nil
@@ -213,7 +226,8 @@ func (e *Error) Resource() *errdetails.ResourceInfo {
 	return proto.CloneOf(e.resource)
 }
 
-// RetryAfter returns the time to wait before trying again, and whether the error says one.
+// RetryAfter returns the time to wait before trying again, and whether the
+// error says one.
 func (e *Error) RetryAfter() (time.Duration, bool) {
 	if e == nil {
 		return 0, false
@@ -221,7 +235,8 @@ func (e *Error) RetryAfter() (time.Duration, bool) {
 	return e.retry, e.hasRetry
 }
 
-// RequestID returns the correlation ID that the error carries in its RequestInfo, or "".
+// RequestID returns the correlation ID that the error carries in its
+// RequestInfo, or "".
 func (e *Error) RequestID() string {
 	if e == nil {
 		return ""
@@ -229,10 +244,12 @@ func (e *Error) RequestID() string {
 	return e.request.GetRequestId()
 }
 
-// Remote reports whether the error came from a dependency, that is, whether [FromWire] made it.
+// Remote reports whether the error came from a dependency, that is, whether
+// [FromWire] made it.
 func (e *Error) Remote() bool { return e != nil && e.remote }
 
-// Details returns all details as messages, ErrorInfo first. One whose type is not linked into this binary, or which does not decode, is an *anypb.Any.
+// Details returns all details as messages, ErrorInfo first. One whose type is
+// not linked into this binary, or which does not decode, is an *anypb.Any.
 func (e *Error) Details() []proto.Message {
 	if e == nil {
 		return nil
@@ -248,13 +265,15 @@ func (e *Error) Details() []proto.Message {
 	return all
 }
 
-// Code returns the code of an error as [From] sees it: codes.OK for nil, INTERNAL for an error that nobody knows.
+// Code returns the code of an error as [From] sees it: codes.OK for nil,
+// INTERNAL for an error that nobody knows.
 func Code(err error) codes.Code { return From(err).Code() }
 
 // Reason returns the reason of an error as [From] sees it.
 func Reason(err error) string { return From(err).Reason() }
 
-// find returns the first error of the tree, depth first, that says what it is: a *verbatim, a non-nil *Error, or one with a status.
+// find returns the first error of the tree, depth first, that says what it is:
+// a *verbatim, a non-nil *Error, or one with a status.
 func find(err error) error {
 	for err != nil {
 		switch x := err.(type) { //nolint:errorlint // walks the tree itself

@@ -15,12 +15,15 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// MaxStatusSize is the most bytes that a marshaled google.rpc.Status has when it leaves: message, metadata and details together. It travels in one
-// trailer, base64-encoded, beside the message percent-encoded; larger ones run into the peer's header list limit (16 KiB here), where a call hangs or
-// is reset instead of failing with its status.
+// MaxStatusSize is the most bytes that a marshaled google.rpc.Status has when
+// it leaves: message, metadata and details together. It travels in one trailer,
+// base64-encoded, beside the message percent-encoded; larger ones run into the
+// peer's header list limit (16 KiB here), where a call hangs or is reset
+// instead of failing with its status.
 const MaxStatusSize = 4096
 
-// What a status is cut down to when it is too large. The parts that survive everything sum up to less than MaxStatusSize.
+// What a status is cut down to when it is too large. The parts that survive
+// everything sum up to less than MaxStatusSize.
 const (
 	maxEncodedMessage = 2 * MaxStatusSize // percent-encoded in grpc-message, in bytes
 	maxReason         = 63                // AIP-193
@@ -77,12 +80,14 @@ func (e *Error) details() []proto.Message {
 	return all
 }
 
-// fits reports whether a status may leave: by its size, and by that of the message once percent-encoded.
+// fits reports whether a status may leave: by its size, and by that of the
+// message once percent-encoded.
 func fits(p *spb.Status) bool {
 	return proto.Size(p) <= MaxStatusSize && encodedLen(p.GetMessage()) <= maxEncodedMessage
 }
 
-// encodedLen is the length of a message in the grpc-message trailer (gRPC over HTTP/2, Percent-Encoded).
+// encodedLen is the length of a message in the grpc-message trailer (gRPC over
+// HTTP/2, Percent-Encoded).
 func encodedLen(s string) int {
 	n := 0
 	for i := range len(s) {
@@ -95,8 +100,10 @@ func encodedLen(s string) int {
 	return n
 }
 
-// shorten builds the largest status that fits, in this order: a message cut to shortMessage, ErrorInfo with as much metadata as fits shortMetadata,
-// RequestInfo, RetryInfo; then violations, from the first on, ResourceInfo and other details, as long as there is room.
+// shorten builds the largest status that fits, in this order: a message cut to
+// shortMessage, ErrorInfo with as much metadata as fits shortMetadata,
+// RequestInfo, RetryInfo; then violations, from the first on, ResourceInfo and
+// other details, as long as there is room.
 func (e *Error) shorten() *spb.Status {
 	lost := &losses{}
 	core := e.core(lost)
@@ -146,14 +153,16 @@ func (e *Error) core(lost *losses) *Error {
 	return c
 }
 
-// metaOrder returns the keys in the order of their worth: the resume token first, since without it a stream cannot go on, then by name.
+// metaOrder returns the keys in the order of their worth: the resume token
+// first, since without it a stream cannot go on, then by name.
 func metaOrder(meta map[string]string) []string {
 	keys := slices.Sorted(maps.Keys(meta))
 	sort.SliceStable(keys, func(i, j int) bool { return keys[i] == MetaResumeToken && keys[j] != MetaResumeToken })
 	return slices.DeleteFunc(keys, func(k string) bool { return k == MetaTruncated })
 }
 
-// prefix packs as many violations, from the first on, as there is room for in p, and adds them to it.
+// prefix packs as many violations, from the first on, as there is room for in
+// p, and adds them to it.
 func prefix[V violation](p *spb.Status, lost *losses, all []V, detail func([]V) proto.Message) *anypb.Any {
 	short := make([]V, len(all))
 	for i, v := range all {
@@ -221,7 +230,8 @@ func (l *losses) String() string {
 // valid returns s as valid UTF-8, which is what protobuf strings must be.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// cut returns at most n bytes of s, cut between two runes, with an ellipsis if there is room for one.
+// cut returns at most n bytes of s, cut between two runes, with an ellipsis if
+// there is room for one.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s

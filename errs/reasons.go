@@ -2,7 +2,8 @@ package errs
 
 import "google.golang.org/grpc/codes"
 
-// The reasons that the chassis itself gives, in the domain of the service that answers. They are API: [Reasons] and docs/errors.md list them.
+// The reasons that the chassis itself gives, in the domain of the service that
+// answers. They are API: [Reasons] and docs/errors.md list them.
 const (
 	ReasonCallerGone                  = "CALLER_GONE"
 	ReasonDeadlineExceeded            = "DEADLINE_EXCEEDED"
@@ -38,7 +39,8 @@ type ReasonDoc struct {
 	Action  string     // what a caller does
 }
 
-// Reasons returns what is known about each reason that the chassis gives, in the order of docs/errors.md.
+// Reasons returns what is known about each reason that the chassis gives, in
+// the order of docs/errors.md.
 func Reasons() []ReasonDoc {
 	return append(callReasons(), databaseReasons()...)
 }

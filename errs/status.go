@@ -13,12 +13,19 @@ const (
 	maxRequestID    = 128 // bytes; the chassis's own correlation IDs are shorter
 )
 
-// Status maps the error of a handler to the status that leaves the server: the table in the package comment. domain is the service's, for errors that
-// name none; correlationID, when not empty, goes into RequestInfo. A nil err (or a nil *Error) gives nil and allocates nothing; no other err gives nil or
-// an OK status.
+// Status maps the error of a handler to the status that leaves the server: the
+// table in the package comment. domain is the service's, for errors that name
+// none; correlationID, when not empty, goes into RequestInfo. A nil err (or a
+// nil *Error) gives nil and allocates nothing; no other err gives nil or an OK
+// status.
 //
-// The result has exactly one ErrorInfo, holds valid UTF-8 only and is at most [MaxStatusSize] bytes.
-func Status(err error, domain, correlationID string) *status.Status {
+// The classifiers are asked, in order, about an error that holds neither an
+// *Error nor a status nor the end of a context: the service's [Table], its
+// store's codes.
+//
+// The result has exactly one ErrorInfo, holds valid UTF-8 only and is at most
+// [MaxStatusSize] bytes.
+func Status(err error, domain, correlationID string, more ...Classifier) *status.Status {
 	if err == nil {
 		return nil
 	}
@@ -26,7 +33,7 @@ func Status(err error, domain, correlationID string) *status.Status {
 		return nil
 	}
 	correlationID = cut(valid(correlationID), maxRequestID)
-	e, asIs := outgoing(err, correlationID)
+	e, asIs := outgoing(err, correlationID, more)
 	if asIs {
 		return e.verbatim(domain, correlationID)
 	}
@@ -38,7 +45,7 @@ func Status(err error, domain, correlationID string) *status.Status {
 }
 
 // outgoing decides what err leaves as, and whether it leaves as it came.
-func outgoing(err error, correlationID string) (e *Error, asIs bool) {
+func outgoing(err error, correlationID string, more []Classifier) (e *Error, asIs bool) {
 	if v, ok := find(err).(*verbatim); ok { //nolint:errorlint // find has walked the tree
 		if e := inChain(v.err); e != nil && e.code != codes.OK {
 			return e, true
@@ -48,7 +55,7 @@ func outgoing(err error, correlationID string) (e *Error, asIs bool) {
 	e = inChain(err)
 	switch {
 	case e == nil:
-		if e = classify(err); e == nil {
+		if e = classify(err, more...); e == nil {
 			e = hidden(ReasonInternal, correlationID)
 		}
 	case e.remote:
@@ -106,7 +113,9 @@ func (e *Error) leaving(domain string) *Error {
 	return c
 }
 
-// CodeName returns the name of a code as in google.rpc.Code, for instance NOT_FOUND ("CANCELED" as in gRPC's documents); UNKNOWN for numbers that are none.
+// CodeName returns the name of a code as in google.rpc.Code, for instance
+// NOT_FOUND ("CANCELED" as in gRPC's documents); UNKNOWN for numbers that are
+// none.
 func CodeName(c codes.Code) string {
 	names := [...]string{
 		"OK", "CANCELED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
@@ -119,7 +128,8 @@ func CodeName(c codes.Code) string {
 	return names[c]
 }
 
-// ValidReason reports whether a reason is as AIP-193 wants it: UPPER_SNAKE_CASE, 2 to 63 characters.
+// ValidReason reports whether a reason is as AIP-193 wants it:
+// UPPER_SNAKE_CASE, 2 to 63 characters.
 func ValidReason(reason string) bool { return len(reason) > 1 && reason == normalReason(reason) }
 
 // normalReason makes a reason of any string.

@@ -115,6 +115,28 @@ func TestStatusMapsWhateverAHandlerReturns(t *testing.T) {
 	}
 }
 
+func TestTheBoundaryAsksTheClassifiersOnlyAboutWhatNobodySaid(t *testing.T) {
+	errDomain := errors.New("secret")
+	table := errs.Table(errs.Row{Is: errDomain, As: errs.NotFound("NO_USER", "no user")})
+	for name, tc := range map[string]struct {
+		err  error
+		want string
+	}{
+		"a domain error":             {fmt.Errorf("get: %w", errDomain), "NO_USER"},
+		"one that the handler named": {errs.Aborted("RACE", "again").With(errs.Cause(errDomain)), "RACE"},
+		"a gateway's":                {errs.Verbatim(wire(errs.DataLoss("GONE", "gone"))), "GONE"},
+		"a dependency's":             {wire(errs.DataLoss("GONE", "gone")), "DEPENDENCY_FAILED"},
+		"a context's":                {errors.Join(errDomain, context.Canceled), "CALLER_GONE"},
+		"unknown":                    {errors.New("secret"), "INTERNAL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := errs.Reason(errs.Status(tc.err, "d", "id", nil, table).Err()); got != tc.want {
+				t.Errorf("left as %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
 func count[D any](st *status.Status) (n int) {
 	for _, d := range st.Details() {
 		if _, ok := d.(D); ok {

@@ -15,9 +15,11 @@ type verbatim struct{ err error }
 func (v *verbatim) Error() string { return v.err.Error() }
 func (v *verbatim) Unwrap() error { return v.err }
 
-// Verbatim marks err so that [Status] passes the status in it on as it is, whatever its code: for gateways, whose callers are to see what the service
-// behind said. Details keep their order, also unknown ones; only what is missing is added (ErrorInfo, RequestInfo), and the cap still holds.
-// An err without a status is treated as if it were not wrapped. Nil is nil.
+// Verbatim marks err so that [Status] passes the status in it on as it is,
+// whatever its code: for gateways, whose callers are to see what the service
+// behind said. Details keep their order, also unknown ones; only what is
+// missing is added (ErrorInfo, RequestInfo), and the cap still holds. An err
+// without a status is treated as if it were not wrapped. Nil is nil.
 func Verbatim(err error) error {
 	if err == nil {
 		return nil
@@ -58,7 +60,8 @@ func (e *Error) verbatim(domain, correlationID string) *status.Status {
 	return status.FromProto(parse(st).leaving(domain).proto())
 }
 
-// pack marshals a detail whose strings are known to be valid; the bytes are the same for the same detail.
+// pack marshals a detail whose strings are known to be valid; the bytes are the
+// same for the same detail.
 func pack(m proto.Message) *anypb.Any {
 	a := &anypb.Any{}
 	if err := anypb.MarshalFrom(a, m, proto.MarshalOptions{Deterministic: true}); err != nil {
