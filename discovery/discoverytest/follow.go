@@ -39,6 +39,11 @@ func diff(want, got []discovery.Instance) string {
 	return cmp.Diff(sorted(want), sorted(got), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(discovery.Instance{}, "PID", "StartTime"))
 }
 
+// same is diff for lists that mostly differ in length, which it tells at once.
+func same(want, got []discovery.Instance) bool {
+	return len(want) == len(got) && diff(want, got) == ""
+}
+
 // event is what one Watch did: it delivered, or it returned.
 type event struct {
 	update *discovery.Update
@@ -140,11 +145,15 @@ func (f *follower) until(mark int, what string, fits func(event) bool) event {
 	f.t.Helper()
 	timer := time.NewTimer(f.patience)
 	defer timer.Stop()
+	looked := 0
 	for {
 		events, news := f.since(mark)
-		if i := slices.IndexFunc(events, fits); i >= 0 {
-			return events[i]
+		for _, e := range events[looked:] {
+			if fits(e) {
+				return e
+			}
 		}
+		looked = len(events)
 		select {
 		case <-news:
 		case <-timer.C:
@@ -157,7 +166,7 @@ func (f *follower) until(mark int, what string, fits func(event) bool) event {
 func (f *follower) sees(mark int, want ...discovery.Instance) {
 	f.t.Helper()
 	f.until(mark, fmt.Sprintf("a list of %d instances", len(want)), func(e event) bool {
-		return e.update != nil && diff(want, e.update.Instances) == ""
+		return e.update != nil && same(want, e.update.Instances)
 	})
 }
 

@@ -59,7 +59,7 @@ func testBadNames(t *testing.T, h Harness) {
 		ctx := bounded(t, h)
 		err := d.Watch(ctx, discovery.Query{Service: service}, func(discovery.Update) { t.Errorf("Watch delivered for service %q", service) })
 		if err == nil || ctx.Err() != nil {
-			t.Errorf("Watch of service %q: %v, want an error at once", service, err)
+			t.Fatalf("Watch of service %q: %v, want an error at once", service, err)
 		}
 	}
 	for _, id := range []string{"", "a\x00b", "a\nb", "\xff", strings.Repeat("a", discovery.MaxID+1)} {
@@ -235,7 +235,7 @@ func testCorrupt(t *testing.T, h Harness) {
 	h.Corrupt("user")
 	mustRegister(t, h, d, b)
 	e := f.until(0, "both instances beside an invalid entry", func(e event) bool {
-		return e.update != nil && len(e.update.Invalid) > 0 && diff([]discovery.Instance{a, b}, e.update.Instances) == ""
+		return e.update != nil && len(e.update.Invalid) > 0 && same([]discovery.Instance{a, b}, e.update.Instances)
 	})
 	if e.update.Invalid[0].Error() == "" {
 		t.Error("the invalid entry has no message")
