@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson/call"
@@ -14,6 +15,9 @@ import (
 
 // maxError is the longest text of an error that a line holds, in bytes.
 const maxError = 1 << 10
+
+// maxName is the longest name of a method that callers may put into a line.
+const maxName = 256
 
 // buffers are reused by lines; a global pool of scratch space holds no state.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
@@ -32,8 +36,15 @@ func (l *Log) End(c *call.Call) {
 	b := buffers.Get().(*[]byte) //nolint:errcheck,forcetypeassert // the pool holds nothing else
 	line := l.appendCall((*b)[:0], c, at)
 	l.sink.write(line, at >= slog.LevelError)
-	*b = line
-	buffers.Put(b)
+	release(b, line)
+}
+
+// release returns a buffer to the pool, unless one long line has made it large.
+func release(b *[]byte, used []byte) {
+	if cap(used) <= 64<<10 {
+		*b = used
+		buffers.Put(b)
+	}
 }
 
 func (l *Log) appendCall(b []byte, c *call.Call, at slog.Level) []byte {
@@ -47,6 +58,9 @@ func (l *Log) appendCall(b []byte, c *call.Call, at slog.Level) []byte {
 	b = append(append(b, '"'), l.static...)
 	b = appendContext(b, c)
 	b = appendOutcome(b, c)
+	if c.Method.FullName == policy.UnknownName {
+		b = appendOriginal(b, c)
+	}
 	b = appendEnds(b, c)
 	if left, ok := c.DeadlineLeft(now); ok {
 		b = appendIntField(b, keyLeft, int64(left))
@@ -96,6 +110,15 @@ func appendOutcome(b []byte, c *call.Call) []byte {
 	b = appendStringField(b, keyRPCType, c.Method.Kind.String())
 	b = appendIntField(b, keyStatus, int64(c.Code))
 	return appendStringField(b, keyCode, errs.CodeName(c.Code))
+}
+
+// appendOriginal appends the name that a caller used for a method that nothing
+// serves.
+func appendOriginal(b []byte, c *call.Call) []byte {
+	if name, ok := grpc.Method(c.Context); ok {
+		return appendStringField(b, keyOriginal, cut(name, maxName))
+	}
+	return b
 }
 
 // appendEnds appends who was at the other end.

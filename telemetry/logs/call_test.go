@@ -3,15 +3,20 @@ package logs_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/errs"
@@ -109,6 +114,10 @@ func TestFieldsListsWhatLinesHold(t *testing.T) {
 		c.Context, c.Timeout, c.TimeoutSource, c.Target = ctx, time.Second, "caller", "user"
 		l.End(c)
 	}
+	lost := ended(call.Server, policy.Unary, errs.Unimplemented("X", "no such method"))
+	lost.Method = policy.NewTable().Unknown()
+	lost.Context = grpc.NewContextWithServerTransportStream(context.Background(), transport("/evil/Method"))
+	l.End(lost)
 	seen := map[string]bool{logs.KeyDropped: true}
 	for _, line := range close() {
 		for k := range line {
@@ -117,6 +126,30 @@ func TestFieldsListsWhatLinesHold(t *testing.T) {
 	}
 	if diff := cmp.Diff(known, seen); diff != "" {
 		t.Errorf("Fields against what lines of calls hold: %s", diff)
+	}
+}
+
+// transport is a server's transport stream that only knows its method.
+type transport string
+
+func (s transport) Method() string             { return string(s) }
+func (transport) SetHeader(metadata.MD) error  { return nil }
+func (transport) SendHeader(metadata.MD) error { return nil }
+func (transport) SetTrailer(metadata.MD) error { return nil }
+
+func TestTheReferenceListsEveryField(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range logs.Fields() {
+		row := fmt.Sprintf("| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.On, f.Means)
+		if !strings.Contains(string(raw), row) {
+			t.Errorf("docs/logs.md lacks the row\n%s", row)
+		}
+	}
+	if got, want := strings.Count(string(raw), "\n| `"), len(logs.Fields()); got != want {
+		t.Errorf("docs/logs.md has %d rows for %d fields", got, want)
 	}
 }
 

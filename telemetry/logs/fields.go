@@ -20,6 +20,7 @@ const (
 	keyOutcome     = "event.outcome"
 	keyRPCService  = "rpc.service"
 	keyRPCMethod   = "rpc.method"
+	keyOriginal    = "rpc.method_original"
 	keyRPCType     = "rpc.type"
 	keyStatus      = "rpc.grpc.status_code"
 	keyCode        = "grpc.code"
@@ -81,6 +82,7 @@ func Fields() []Field {
 		{keyRPCType, "string", line, "unary, client_stream, server_stream or bidi_stream"},
 		{keyStatus, "integer", line, "the number of the gRPC status code"},
 		{keyCode, "string", line, "its name, such as NOT_FOUND"},
+		{keyOriginal, "string", line, "on a server, for a method that nothing serves: the name that the caller used, cut at 256 bytes"},
 		{"client.address", "string", line, "on a server: the address of the peer"},
 		{"client.port", "integer", line, "on a server: its port"},
 		{"server.address", "string", line, "on a client: the address of the instance that answered"},

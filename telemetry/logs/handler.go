@@ -77,8 +77,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	}
 	e.buf = append(e.buf, '}', '\n')
 	h.log.sink.write(e.buf, r.Level >= slog.LevelError)
-	*b = e.buf
-	buffers.Put(b)
+	release(b, e.buf)
 	return nil
 }
 

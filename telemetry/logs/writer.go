@@ -62,7 +62,17 @@ func (s *Sink) flush(spare, pretty []byte) (nextSpare, nextPretty []byte) {
 	if _, err := s.w.Write(out); err != nil {
 		s.count(lines)
 	}
-	return batch, pretty
+	return reusable(batch), reusable(pretty)
+}
+
+// maxIdle is the largest buffer that is kept once it has been written.
+const maxIdle = 256 << 10
+
+func reusable(b []byte) []byte {
+	if cap(b) > maxIdle {
+		return nil
+	}
+	return b
 }
 
 // render turns a batch of lines into what is written.

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/policy"
@@ -11,26 +13,40 @@ import (
 
 // UnaryServer returns the interceptor of unary calls at a server.
 func UnaryServer(t *policy.Table, k Core) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 		ctx, c, own := server(ctx, t, info.FullMethod)
 		k.begin(c)
 		k.received(c, own)
-		resp, err := handler(ctx, req)
-		if err == nil {
+		panicked := true
+		defer func() { k.endServer(c, panicked, err) }()
+		if resp, err = handler(ctx, req); err == nil {
 			k.sent(c, own)
 		}
-		k.end(c, err)
+		panicked = false
 		return resp, err
 	}
 }
 
+// errPanic is how a call ends whose handler panics. What recovers it is none of
+// this package's business, but the call is accounted for.
+var errPanic = status.Error(codes.Internal, "the handler panicked")
+
+func (k *Core) endServer(c *call.Call, panicked bool, err error) {
+	if panicked {
+		err = errPanic
+	}
+	k.end(c, err)
+}
+
 // StreamServer returns the interceptor of streams at a server.
 func StreamServer(t *policy.Table, k Core) grpc.StreamServerInterceptor {
-	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 		ctx, c, own := server(ss.Context(), t, info.FullMethod)
 		k.begin(c)
-		err := handler(srv, &serverStream{ServerStream: ss, ctx: ctx, call: c, core: &k, own: own})
-		k.end(c, err)
+		panicked := true
+		defer func() { k.endServer(c, panicked, err) }()
+		err = handler(srv, &serverStream{ServerStream: ss, ctx: ctx, call: c, core: &k, own: own})
+		panicked = false
 		return err
 	}
 }
