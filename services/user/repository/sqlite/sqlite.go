@@ -28,7 +28,8 @@ import (
 // Config says where the users are. Path is required.
 type Config struct {
 	// Path is the database file. Its directory must exist; the file is
-	// created by Migrate, next to it SQLite's -wal and -shm and a .lock file.
+	// created by Migrate; next to it are SQLite's -wal and -shm and two files
+	// for locks, .lock and .turn.
 	Path string
 	// Readers is the number of connections for reads; 0 means the number of
 	// CPUs, at least 4.
@@ -77,12 +78,12 @@ func New(cfg Config) (*Store, error) {
 	if s.pollers, err = s.open("_query_only", "1"); err != nil {
 		return nil, err
 	}
-	w, err := s.open("_txlock", "immediate")
+	w, err := s.open("_txlock", "immediate", "_busy_timeout", "0") // writer.begin waits by itself
 	if err != nil {
 		return nil, err
 	}
 	w.SetMaxOpenConns(1)
-	s.writer = &writer{db: w, busy: cfg.BusyTimeout, now: s.now, committed: s.changed.signal}
+	s.writer = &writer{db: w, busy: cfg.BusyTimeout, now: s.now, committed: s.changed.signal, turn: turn{path: cfg.Path + ".turn"}}
 	s.stmts.db = s.readers
 	return s, nil
 }

@@ -33,7 +33,9 @@ type writer struct {
 	closed  bool
 	wg      sync.WaitGroup
 
-	tx txn // of the goroutine
+	// of the goroutine
+	tx   txn
+	turn turn
 }
 
 type job struct {
@@ -107,6 +109,9 @@ func (w *writer) work() {
 			continue
 		}
 		w.group(w.take())
+		if w.turn.contended() {
+			rest(2 * time.Millisecond) // enough for another process to look
+		}
 	}
 }
 
@@ -126,11 +131,17 @@ func (w *writer) waiting() (n int, closed bool) {
 	return len(w.queue), w.closed
 }
 
-// begin takes SQLite's write lock. While another process has it, it tries
-// again at growing random intervals, as long as a write waits.
+// begin takes SQLite's write lock. While another process has it, it looks
+// again every millisecond or so, as long as a write waits.
 func (w *writer) begin() error {
 	deadline := time.Now().Add(w.busy)
-	for pause := time.Millisecond; ; pause = min(2*pause, 16*time.Millisecond) {
+	waits := false
+	defer func() {
+		if waits {
+			w.turn.served()
+		}
+	}()
+	for {
 		err := w.tx.begin(w.db)
 		if err == nil {
 			return nil
@@ -139,9 +150,17 @@ func (w *writer) begin() error {
 		if !isBusy(err) || n == 0 || closed || time.Now().After(deadline) {
 			return wrap(context.Background(), "begin to write", err)
 		}
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		<-timer.C
+		if !waits {
+			w.turn.waiting()
+			waits = true
+		}
+		rest(500*time.Microsecond + rand.N(time.Millisecond))
 	}
+}
+
+func rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	<-timer.C
 }
 
 // group runs the jobs in the transaction that has begun, and commits it. Also
@@ -215,6 +234,7 @@ func (w *writer) close() error {
 	finish(jobs, fmt.Errorf("%w: the store is closed", repository.ErrUnavailable))
 	w.wg.Wait()
 	w.tx.close()
+	w.turn.close()
 	return w.db.Close()
 }
 
