@@ -16,7 +16,8 @@ const (
 	// is resumed; see [Draining].
 	MetaResumeToken = "resume_token"
 	// MetaTruncated names what was left out to stay under [MaxStatusSize]: a
-	// comma-separated list of message, metadata, violations, details.
+	// comma-separated list of message, metadata (domain and reason included),
+	// violations, details.
 	MetaTruncated = "truncated"
 )
 

@@ -141,7 +141,9 @@ func (e *Error) core(lost *losses) *Error {
 	lost.message = len(c.message) < len(e.message)
 	if e.request != nil {
 		c.request = &errdetails.RequestInfo{RequestId: cut(e.request.GetRequestId(), maxRequestID)}
+		lost.details = !proto.Equal(c.request, e.request)
 	}
+	lost.metadata = c.reason != e.reason || c.domain != e.domain
 	room := shortMetadata
 	for _, k := range metaOrder(e.meta) {
 		if n := len(k) + len(e.meta[k]) + 8; n <= room { // 8: tags and lengths of the entry

@@ -11,6 +11,7 @@ const (
 	ReasonCircuitOpen                 = "CIRCUIT_OPEN"
 	ReasonRateLimited                 = "RATE_LIMITED"
 	ReasonOverloaded                  = "OVERLOADED"
+	ReasonNoReadyInstance             = "NO_READY_INSTANCE"
 	ReasonMethodUnknown               = "METHOD_UNKNOWN"
 	ReasonStreamIdle                  = "STREAM_IDLE"
 	ReasonInvalidRequest              = "INVALID_REQUEST"
@@ -33,7 +34,7 @@ const (
 
 // ReasonDoc documents a reason.
 type ReasonDoc struct {
-	Reason  string
+	Reason  string     // as in ErrorInfo
 	Code    codes.Code // with which it comes
 	Meaning string     // what happened
 	Action  string     // what a caller does
@@ -53,6 +54,7 @@ func callReasons() []ReasonDoc {
 		{ReasonCircuitOpen, codes.Unavailable, "The client's breaker keeps the call from an instance that fails; nothing was sent.", "Retry after RetryInfo."},
 		{ReasonRateLimited, codes.ResourceExhausted, "The caller or the method used up its calls per time; QuotaFailure names which.", "Wait for RetryInfo, then retry."},
 		{ReasonOverloaded, codes.Unavailable, "The instance has more work than it can do and refused this call before starting it.", "Retry after RetryInfo, on another instance."},
+		{ReasonNoReadyInstance, codes.Unavailable, "A stream could not be opened: no instance of the target took it in time.", "Open it again, with backoff; see whether instances are registered and ready."},
 		{ReasonMethodUnknown, codes.Unimplemented, "The server has no method of this name.", "Correct the name; gRPC reflection lists the methods."},
 		{ReasonStreamIdle, codes.Aborted, "No message went either way for longer than the method's idle timeout.", "Open the stream again; ask for progress messages or send more often."},
 		{ReasonInvalidRequest, codes.InvalidArgument, "The request breaks rules of its proto; BadRequest has each field, rule and what would be right.", "Correct the request."},
