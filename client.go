@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // client-side health checks
@@ -114,13 +113,11 @@ func (c *Client) credentials(target string) (credentials.TransportCredentials, e
 
 func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
 	cfg := &c.cfg.Client
-	wait := backoff.DefaultConfig
-	wait.MaxDelay = cfg.ConnectTime
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultServiceConfig(c.table.ServiceConfig(cfg.LoadBalancer)),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: cfg.ConnectTime}),
+		grpcx.Connecting(cfg.ConnectTime, cfg.ConnectTime),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(int(cfg.MaxReceive)), grpc.MaxCallSendMsgSize(int(cfg.MaxSend))),
 		grpc.WithMaxHeaderListSize(uint32(c.cfg.GRPC.MaxHeaderList)),

@@ -18,6 +18,7 @@ import (
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/deadline"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/internal/grpcx"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/telemetry/metrics"
 )
@@ -141,30 +142,42 @@ func (r *clientCall) finish(err error) error {
 	return err
 }
 
-// stream is the client's half of a stream, in one interceptor.
+// errNotReady is the cause with which the opening of a stream ends that no
+// instance took in time.
+var errNotReady = errors.New("no instance was ready")
+
+// stream is the client's half of a stream, in one interceptor. A stream has no
+// deadline, so the time that its opening may wait for a ready instance is
+// bounded by the default deadline of calls.
 func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, fullName string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx, stop := context.WithCancelCause(ctx)
 	r := c.newCall(ctx, fullName, cc)
-	s := &clientStream{call: r, one: !desc.ServerStreams}
-	// gRPC calls OnFinish exactly once, however the stream ends.
-	opts = append(opts, grpc.Peer(&r.peer), grpc.OnFinish(func(err error) {
+	// gRPC calls it exactly once, however the stream ends.
+	opts = append(opts, grpc.Peer(&r.peer), grpcx.OnFinish(func(err error) {
 		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		_ = r.finish(err)
+		stop(nil)
 	}))
+	patience := time.AfterFunc(c.cfg.Policy.Timeout, func() { stop(errNotReady) })
 	cs, err := open(&r.Call, desc, cc, fullName, opts...)
+	patience.Stop()
 	if err != nil {
-		return nil, r.finish(err)
+		if errors.Is(context.Cause(ctx), errNotReady) {
+			err = errs.Unavailable(errs.ReasonNoReadyInstance, "no instance of %s was ready within %s", r.Target, c.cfg.Policy.Timeout).With(errs.Cause(err))
+		}
+		err = r.finish(err)
+		stop(nil)
+		return nil, err
 	}
-	s.ClientStream = cs
-	return s, nil
+	return &clientStream{ClientStream: cs, call: r}, nil
 }
 
 // clientStream counts the messages of a stream and translates its errors.
 type clientStream struct {
 	grpc.ClientStream
 	call *clientCall
-	one  bool // one response ends it
 }
 
 func (s *clientStream) SendMsg(msg any) error {

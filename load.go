@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"reflect"
 	"strings"
@@ -54,7 +53,7 @@ func loadConfig(into any, args []string, stdout, stderr io.Writer) error {
 	}
 	loaded, err := config.Load(into, config.Options{File: *file, Reserved: []string{configVariable}, Set: set})
 	if err != nil {
-		return fmt.Errorf("the configuration has faults:\n%w", err)
+		return err
 	}
 	cfg.loaded = loaded
 	if !*show {
@@ -98,24 +97,21 @@ func (s *Service) watchConfig(ctx context.Context) error {
 
 // reload takes over a changed configuration, or nothing of it.
 func (s *Service) reload() {
-	changed, next, err := s.cfg.loaded.Reload()
-	if err != nil {
-		s.log.Error("the changed configuration was refused; nothing changed", "error", err)
-		return
-	}
-	if len(changed) == 0 {
-		return
-	}
-	cfg, err := embedded(next)
-	if err == nil {
+	var cfg *Config
+	changed, _, err := s.cfg.loaded.Reload(func(next any) error {
+		var err error
+		if cfg, err = embedded(next); err != nil {
+			return err
+		}
 		cfg.loaded = s.cfg.loaded
-		err = s.applyPolicy(cfg)
-	}
-	if err != nil {
+		return s.applyPolicy(cfg)
+	})
+	switch {
+	case err != nil:
 		s.log.Error("the changed configuration was refused; nothing changed", "error", err)
-		return
+	case len(changed) > 0:
+		s.applyLog(cfg)
+		s.tel.traces.SetRatio(cfg.Trace.Ratio)
+		s.log.Info("the configuration changed", "changed", changed)
 	}
-	s.applyLog(cfg)
-	s.tel.traces.SetRatio(cfg.Trace.Ratio)
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "the configuration changed", slog.Any("changed", changed))
 }

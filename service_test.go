@@ -24,8 +24,6 @@ import (
 	"github.com/keelson-dev/keelson/policy"
 )
 
-func TestMain(m *testing.M) { keelsontest.Main(m) }
-
 // stub is a service with one method of each kind, made of function fields.
 type stub struct {
 	testpb.UnimplementedTestServiceServer
@@ -144,9 +142,13 @@ func drainStream(err error, recv func() error) error {
 // behaving answers every kind with what f returns.
 func behaving(f func(ctx context.Context) error) *stub {
 	return &stub{
-		empty:  f,
-		unary:  func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) { return &testpb.SimpleResponse{}, f(ctx) },
-		output: func(_ *testpb.StreamingOutputCallRequest, ss testpb.TestService_StreamingOutputCallServer) error { return f(ss.Context()) },
+		empty: f,
+		unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+			return &testpb.SimpleResponse{}, f(ctx)
+		},
+		output: func(_ *testpb.StreamingOutputCallRequest, ss testpb.TestService_StreamingOutputCallServer) error {
+			return f(ss.Context())
+		},
 		input: func(ss testpb.TestService_StreamingInputCallServer) error {
 			if err := f(ss.Context()); err != nil {
 				return err

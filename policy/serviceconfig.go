@@ -54,20 +54,17 @@ type retry struct {
 
 // ServiceConfig returns the gRPC service config (JSON) that the table stands
 // for: a load-balancing policy, client-side health checks, and per method the
-// retries that its contract allows, on UNAVAILABLE only and throttled. Unary
-// calls wait for a ready connection until their deadline, which they always
-// have.
+// retries that its contract allows, on UNAVAILABLE only and throttled. Calls
+// wait for a ready connection: unary ones until their deadline, which they
+// always have, and streams until whoever opens them loses patience.
 func (t *Table) ServiceConfig(loadBalancer string) string {
 	sc := serviceConfig{
 		LoadBalancing: []map[string]struct{}{{loadBalancer: {}}},
 		Throttling:    throttling{MaxTokens: throttleTokens, TokenRatio: throttleRatio},
 	}
 	for _, m := range t.Methods() {
-		if m.Kind != Unary {
-			continue
-		}
 		e := m.Effective()
-		mc := methodConfig{Name: []methodName{{Service: m.Service, Method: m.Name}}, WaitForReady: e.Timeout > 0}
+		mc := methodConfig{Name: []methodName{{Service: m.Service, Method: m.Name}}, WaitForReady: e.Timeout > 0 || m.Kind != Unary}
 		if e.RetryAttempts > 1 && m.Retryable() {
 			mc.Retry = &retry{
 				MaxAttempts:          e.RetryAttempts,

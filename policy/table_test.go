@@ -190,7 +190,7 @@ func TestServiceConfigRetriesOnlyWhatTheContractAllows(t *testing.T) {
 			t.Errorf("%s does not wait for a ready connection", m.Name[0].Method)
 		}
 	}
-	want := map[string][]string{"Get": {"UNAVAILABLE"}, "Buy": {"UNAVAILABLE"}, "Burn": nil}
+	want := map[string][]string{"Get": {"UNAVAILABLE"}, "Buy": {"UNAVAILABLE"}, "Burn": nil, "Watch": nil}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // HandshakeTimeout bounds the time from accepting a connection to the end of
@@ -21,3 +22,13 @@ func WaitForHandlers() grpc.ServerOption { return grpc.WaitForHandlers(true) }
 
 // IdleTimeout closes a client's connections when no call was made for so long.
 func IdleTimeout(d time.Duration) grpc.DialOption { return grpc.WithIdleTimeout(d) }
+
+// Connecting bounds one connection attempt, and the backoff between attempts.
+func Connecting(attempt, maxBackoff time.Duration) grpc.DialOption {
+	wait := backoff.DefaultConfig
+	wait.MaxDelay = maxBackoff
+	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: attempt})
+}
+
+// OnFinish is called once when a call or stream ends, however it ends.
+func OnFinish(f func(err error)) grpc.CallOption { return grpc.OnFinish(f) }
