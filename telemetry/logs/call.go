@@ -94,9 +94,9 @@ func appendIdentity(b []byte, c *call.Call) []byte {
 }
 
 func appendOutcome(b []byte, c *call.Call) []byte {
-	action, outcome := ActionServer, "failure"
+	action, outcome := actionServer, "failure"
 	if c.Side == call.Client {
-		action = ActionClient
+		action = actionClient
 	}
 	switch c.Code {
 	case codes.OK:

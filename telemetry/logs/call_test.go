@@ -118,7 +118,7 @@ func TestFieldsListsWhatLinesHold(t *testing.T) {
 	lost.Method = policy.NewTable().Unknown()
 	lost.Context = grpc.NewContextWithServerTransportStream(context.Background(), transport("/evil/Method"))
 	l.End(lost)
-	seen := map[string]bool{logs.KeyDropped: true}
+	seen := map[string]bool{"keelson.dropped_lines": true}
 	for _, line := range close() {
 		for k := range line {
 			seen[k] = true

@@ -35,14 +35,14 @@ const (
 	keyReceived    = "keelson.messages.received"
 	keySent        = "keelson.messages.sent"
 
-	// KeyDropped counts dropped lines, on the line that tells of them.
-	KeyDropped = "keelson.dropped_lines"
+	// keyDropped counts dropped lines, on the line that tells of them.
+	keyDropped = "keelson.dropped_lines"
 )
 
 // The values of event.action on the line of a call.
 const (
-	ActionServer = "server_call"
-	ActionClient = "client_call"
+	actionServer = "server_call"
+	actionClient = "client_call"
 )
 
 // Field describes one field of a log line.
@@ -76,7 +76,7 @@ func Fields() []Field {
 		{keyCorrelation, "string", context, "the correlation ID, which follows a request through every service"},
 		{keyRPCService, "string", context, "the full name of the gRPC service; unknown for methods that nothing serves"},
 		{keyRPCMethod, "string", context, "the name of the method"},
-		{keyAction, "string", line, ActionServer + " or " + ActionClient},
+		{keyAction, "string", line, actionServer + " or " + actionClient},
 		{keyOutcome, "string", line, "success, failure, or unknown when the call was cancelled"},
 		{keyDuration, "integer", line, "how long the call took, in nanoseconds"},
 		{keyRPCType, "string", line, "unary, client_stream, server_stream or bidi_stream"},
@@ -96,6 +96,6 @@ func Fields() []Field {
 		{keySent, "integer", line, "on a stream: messages sent"},
 		{keyErrorType, "string", line, "the reason of the error (ErrorInfo), such as USER_NOT_FOUND"},
 		{keyError, "string", line, "the text of the error, cut at 1 KiB; also on any record with an error under the key error or err"},
-		{KeyDropped, "integer", "the line after a blockage", "how many lines were dropped since the last such line"},
+		{keyDropped, "integer", "the line after a blockage", "how many lines were dropped since the last such line"},
 	}
 }

@@ -101,6 +101,10 @@ type point struct {
 	secret string
 }
 
+type panicking struct{}
+
+func (panicking) MarshalText() ([]byte, error) { panic("boom") }
+
 type panics struct{}
 
 func (*panics) Error() string { panic("nil inside") }
@@ -130,6 +134,7 @@ func TestValuesBecomeJSON(t *testing.T) {
 		{"error under another key", errors.New("boom"), "boom"},
 		{"error that panics", &panics{}, "!PANIC: nil inside"},
 		{"channel", make(chan int), "!ERROR: json: unsupported type: chan int"},
+		{"marshaler that panics", panicking{}, "!PANIC: boom"},
 		{"marshaler", json.RawMessage(`{"a":1}`), map[string]any{"a": 1.0}},
 	}
 	for _, tc := range tests {
@@ -169,5 +174,7 @@ func TestLevelIsSetAtRunTime(t *testing.T) {
 func TestNilLogIsOff(t *testing.T) {
 	var l *logs.Log
 	l.End(nil)
+	l.SetSample(0.5)
+	l.Level().Set(slog.LevelDebug)
 	l.Logger().Error("nobody hears")
 }

@@ -45,12 +45,18 @@ func New(sink *Sink, cfg Config) *Log {
 }
 
 // Level is the lowest level that is written; setting it takes effect at once.
-func (l *Log) Level() *slog.LevelVar { return &l.level }
+func (l *Log) Level() *slog.LevelVar {
+	if l == nil {
+		return new(slog.LevelVar)
+	}
+	return &l.level
+}
 
 // SetSample sets the fraction of successful calls whose line is written; it is
 // clamped to [0, 1] and takes effect with the next call.
 func (l *Log) SetSample(fraction float64) {
 	switch {
+	case l == nil:
 	case !(fraction > 0):
 		l.sample.Store(0)
 	case fraction >= 1:

@@ -70,7 +70,7 @@ var shortNames = map[string]string{
 	"client.address": "from", "client.port": "", "server.address": "at", "server.port": "",
 	keyCorrelation: "corr", keyTrace: "trace", keySpan: "", keyTarget: "target", keyLeft: "left",
 	keyAttempts: "attempts", keyReceived: "in", keySent: "out", keyErrorType: "reason", keyError: "error",
-	keyTimeout: "timeout", keySource: "set by", KeyDropped: "dropped",
+	keyTimeout: "timeout", keySource: "set by", keyDropped: "dropped",
 }
 
 func parseLine(line []byte) (parsed, bool) {
@@ -152,7 +152,7 @@ func (p *printer) line(l parsed) {
 		p.paint(dim, who, 10)
 		p.buf = append(p.buf, ' ')
 	}
-	if l.known[keyAction] == ActionServer || l.known[keyAction] == ActionClient {
+	if l.known[keyAction] == actionServer || l.known[keyAction] == actionClient {
 		p.call(l, levelColor(level))
 	} else {
 		p.message(l)
@@ -177,7 +177,7 @@ func levelColor(level string) string {
 func (p *printer) call(l parsed, color string) {
 	service := l.known[keyRPCService]
 	name := service[strings.LastIndexByte(service, '.')+1:] + "/" + l.known[keyRPCMethod]
-	if l.known[keyAction] == ActionClient {
+	if l.known[keyAction] == actionClient {
 		name = "→ " + name
 	}
 	p.paint("", name, 32)

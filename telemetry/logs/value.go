@@ -123,8 +123,20 @@ func (e *encoder) value(v slog.Value) {
 	case slog.KindTime:
 		e.buf = append(v.Time().AppendFormat(append(e.buf, '"'), time.RFC3339Nano), '"')
 	default:
-		e.buf = appendAny(e.buf, v.Any(), 0)
+		e.any(v.Any())
 	}
+}
+
+// any appends a Go value; one whose methods panic costs its value, not the
+// caller.
+func (e *encoder) any(v any) {
+	kept := e.buf
+	defer func() {
+		if r := recover(); r != nil {
+			e.buf = appendString(kept, fmt.Sprintf("!PANIC: %v", r))
+		}
+	}()
+	e.buf = appendAny(e.buf, v, 0)
 }
 
 // appendFloat appends a number; JSON has none for NaN and the infinities.

@@ -65,11 +65,13 @@ func (s *Sink) flush(spare, pretty []byte) (nextSpare, nextPretty []byte) {
 	return reusable(batch), reusable(pretty)
 }
 
-// maxIdle is the largest buffer that is kept once it has been written.
+// maxIdle is the largest buffer that is kept whatever it held.
 const maxIdle = 256 << 10
 
+// reusable returns a written buffer, or nil when it is large and was needed for
+// little: a burst is over then.
 func reusable(b []byte) []byte {
-	if cap(b) > maxIdle {
+	if cap(b) > maxIdle && len(b) < cap(b)/8 {
 		return nil
 	}
 	return b
@@ -89,6 +91,6 @@ func (s *Sink) render(dst, batch []byte) []byte {
 func appendDropped(dst []byte, n uint64) []byte {
 	dst = append(dst, `{"@timestamp":"`...)
 	dst = appendTime(dst, time.Now())
-	dst = append(dst, `","log.level":"warn","message":"log lines were dropped: the log's pipe did not take them in time","ecs.version":"`+ecsVersion+`","`+KeyDropped+`":`...)
+	dst = append(dst, `","log.level":"warn","message":"log lines were dropped: the log's pipe did not take them in time","ecs.version":"`+ecsVersion+`","`+keyDropped+`":`...)
 	return append(strconv.AppendUint(dst, n, 10), "}\n"...)
 }

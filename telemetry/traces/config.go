@@ -28,7 +28,8 @@ type Config struct {
 	// span; empty ones are left out.
 	Service, Version, Instance, Environment string
 	// Endpoint is the OTLP collector: host:port, or a URL with http:// for
-	// plaintext and https:// for TLS. Empty: no export.
+	// plaintext and https:// for TLS. Empty: no export. Headers, such as a key,
+	// are taken from OTEL_EXPORTER_OTLP_HEADERS.
 	Endpoint string
 	// TLS secures the connection to a host:port; nil: plaintext.
 	TLS *tls.Config

@@ -45,7 +45,7 @@ func (p *pipeline) init(cfg Config) error {
 // ShutdownTimeout. Without an endpoint it only waits. Call it once. The error
 // says how many spans were lost at the end.
 func (t *Tracing) Run(ctx context.Context) error {
-	if t.cfg.Endpoint == "" {
+	if t == nil || t.cfg.Endpoint == "" {
 		<-ctx.Done()
 		return nil
 	}

@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"strings"
 
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/trace"
@@ -21,8 +22,8 @@ const maxBaggage = 8192
 // extract reads the caller's place in its trace, and its baggage. A parent that
 // does not parse is as none, as W3C Trace Context 3.2.2.5 has it.
 func extract(ctx context.Context) (context.Context, trace.SpanContext) {
-	if v := metadata.ValueFromIncomingContext(ctx, headerBaggage); len(v) == 1 && len(v[0]) <= maxBaggage {
-		if b, err := baggage.Parse(v[0]); err == nil {
+	if text := joined(ctx, headerBaggage); text != "" && len(text) <= maxBaggage {
+		if b, err := baggage.Parse(text); err == nil {
 			ctx = baggage.ContextWithBaggage(ctx, b)
 		}
 	}
@@ -34,12 +35,25 @@ func extract(ctx context.Context) (context.Context, trace.SpanContext) {
 	if !ok {
 		return ctx, trace.SpanContext{}
 	}
-	if v := metadata.ValueFromIncomingContext(ctx, headerState); len(v) == 1 {
-		if state, err := trace.ParseTraceState(v[0]); err == nil {
+	if text := joined(ctx, headerState); text != "" {
+		if state, err := trace.ParseTraceState(text); err == nil {
 			sc.TraceState = state
 		}
 	}
 	return ctx, trace.NewSpanContext(sc)
+}
+
+// joined returns the values of a key as one list, as both specifications have
+// it for headers that come more than once.
+func joined(ctx context.Context, key string) string {
+	switch v := metadata.ValueFromIncomingContext(ctx, key); len(v) {
+	case 0:
+		return ""
+	case 1:
+		return v[0]
+	default:
+		return strings.Join(v, ",")
+	}
 }
 
 // parseParent reads version-traceid-spanid-flags. Versions above 00 may carry

@@ -22,13 +22,14 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // scope names this package as the instrumentation.
 const scope = "github.com/keelson-dev/keelson/telemetry/traces"
 
 // Tracing makes the spans of one service. All methods are safe for concurrent
-// use; Begin and End on a nil Tracing do nothing.
+// use, and on a nil Tracing do nothing.
 type Tracing struct {
 	cfg      Config
 	ratio    atomic.Uint64 // a trace that begins here is sampled below it
@@ -87,13 +88,19 @@ func (c *Config) resource() *resource.Resource {
 
 // Provider is the OpenTelemetry provider of the service, for handlers that
 // make spans of their own.
-func (t *Tracing) Provider() trace.TracerProvider { return t.provider }
+func (t *Tracing) Provider() trace.TracerProvider {
+	if t == nil {
+		return noop.NewTracerProvider()
+	}
+	return t.provider
+}
 
 // SetRatio sets the fraction of traces that begin here which are sampled; it
 // is clamped to [0, 1] and takes effect with the next call. Traces that began
 // elsewhere are sampled as their caller says.
 func (t *Tracing) SetRatio(ratio float64) {
 	switch {
+	case t == nil:
 	case !(ratio > 0):
 		t.ratio.Store(0)
 	case ratio >= 1:

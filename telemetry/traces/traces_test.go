@@ -179,6 +179,9 @@ func TestContextGoesOut(t *testing.T) {
 		{"not sampled", []string{"traceparent", not, "tracestate", "a=1", "baggage", "tenant=acme"}, func(c *call.Call) []string {
 			return []string{"traceparent", "00-" + traceID + "-" + c.SpanContext.SpanID().String() + "-00", "tracestate", "a=1", "baggage", "tenant=acme"}
 		}},
+		{"state in several headers", []string{"traceparent", not, "tracestate", "a=1", "tracestate", "b=2"}, func(c *call.Call) []string {
+			return []string{"traceparent", "00-" + traceID + "-" + c.SpanContext.SpanID().String() + "-00", "tracestate", "a=1,b=2"}
+		}},
 		{"begins here, not sampled", nil, func(c *call.Call) []string {
 			return []string{"traceparent", "00-" + c.SpanContext.TraceID().String() + "-" + c.SpanContext.SpanID().String() + "-00"}
 		}},
@@ -223,7 +226,7 @@ func TestAClientWithoutACallerBeginsATrace(t *testing.T) {
 
 func TestHandlersReadBaggage(t *testing.T) {
 	tr, _ := newTracing(t, traces.Config{})
-	c := server("baggage", "tenant=acme")
+	c := server("baggage", "other=1", "baggage", "tenant=acme")
 	tr.Begin(c)
 	if got := baggage.FromContext(c).Member("tenant").Value(); got != "acme" {
 		t.Errorf("got %q", got)
@@ -355,6 +358,10 @@ func TestNilTracingIsOff(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	tr.End(c)
+	tr.SetRatio(1)
+	if _, span := tr.Provider().Tracer("x").Start(c, "x"); span.IsRecording() {
+		t.Error("a span records")
+	}
 }
 
 func TestUnsampledCallsCostThreeAllocationsAtMost(t *testing.T) {

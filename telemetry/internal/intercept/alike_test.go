@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -43,14 +44,22 @@ type bench struct {
 	pages *zpages.Pages
 }
 
-func newBench(t *testing.T, side call.Side) *bench {
+func newBench(t testing.TB, side call.Side) *bench {
 	t.Helper()
-	b := &bench{table: policy.NewTable(), reg: prometheus.NewRegistry(), spans: tracetest.NewSpanRecorder(), pages: zpages.New(zpages.Config{})}
+	b := &bench{}
+	b.init(t, side, &b.out)
+	return b
+}
+
+// init makes all concerns, with the log going to w.
+func (b *bench) init(t testing.TB, side call.Side, w io.Writer) {
+	t.Helper()
+	*b = bench{table: policy.NewTable(), reg: prometheus.NewRegistry(), spans: tracetest.NewSpanRecorder(), pages: zpages.New(zpages.Config{})}
 	for i, kind := range kinds {
 		b.table.AddMethod("t.T", kind, []policy.Kind{policy.Unary, policy.ClientStream, policy.ServerStream, policy.BidiStream}[i])
 	}
 	var errs [3]error
-	b.sink, errs[0] = logs.NewSink(&b.out, logs.SinkConfig{})
+	b.sink, errs[0] = logs.NewSink(w, logs.SinkConfig{})
 	b.count, errs[1] = metrics.New(b.reg, metrics.Config{Side: side})
 	b.trace, errs[2] = traces.New(traces.Config{})
 	for _, err := range errs {
@@ -60,7 +69,6 @@ func newBench(t *testing.T, side call.Side) *bench {
 	}
 	b.logs = logs.New(b.sink, logs.Config{Level: slog.LevelDebug})
 	b.trace.Provider().(*sdktrace.TracerProvider).RegisterSpanProcessor(b.spans)
-	return b
 }
 
 // seen is what all concerns saw, without what differs from run to run.
