@@ -27,6 +27,19 @@ func testImport(t *testing.T, f Factory) {
 		}
 	})
 	t.Run("the same import on several handles at once makes no duplicates", func(t *testing.T) { testImportAtOnce(t, newEnv(t, f)) })
+	t.Run("a sequence does not serve two items", func(t *testing.T) {
+		e := newEnv(t, f)
+		b := repository.ImportBatch{ID: "i", Items: batch("u", 1, 2)}
+		b.Items[0].Hash, b.Items[1].Hash = []byte("one"), []byte("two")
+		if _, err := e.Import(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		b.Items[1].Hash = []byte("other")
+		r, err := e.another().Import(t.Context(), b)
+		if err != nil || !r[0].Replayed || !errors.Is(r[1].Err, repository.ErrSequenceReused) {
+			t.Fatalf("%+v, %v, want ErrSequenceReused for the second", r, err)
+		}
+	})
 	t.Run("items are forgotten after a day", func(t *testing.T) {
 		e := newEnv(t, f)
 		b := repository.ImportBatch{ID: "i", Items: batch("u", 1, 2)}
