@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keelson-dev/keelson/cmd/keelson/internal/up"
+)
+
+func (a *app) up() *cobra.Command {
+	opts := up.Options{Program: a.program}
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "build the platform, run its instances and show their logs",
+		Long: `up reads keelson.yaml, builds each service with the Go toolchain, starts its
+instances as processes on ports of their own choice, waits until all are healthy,
+prints where they are, and then shows their logs. It needs Go and nothing else:
+data go to an embedded database in .keelson/data, and are there in the next run.
+
+An instance that crashes is started again. Ctrl-C drains the instances in order;
+a second Ctrl-C kills them at once. Nothing is left running in either case.`,
+		Example: `  keelson up                     # what keelson.yaml says
+  keelson up --instances 1       # one instance of each service
+  keelson up --watch             # rebuild on change, replace instances without a failed call
+  keelson up --file ../keelson.yaml > up.log`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			opts.Output = a.streams.Out
+			if opts.Instances < 0 || c.Flags().Changed("instances") && opts.Instances == 0 {
+				return fmt.Errorf("--instances is %d; give 1 or more", opts.Instances)
+			}
+			u := up.New(opts)
+			a.kill = u.Kill
+			ctx, stop := withParent(c.Context())
+			defer stop()
+			return u.Run(ctx)
+		},
+	}
+	c.Flags().StringVarP(&opts.File, "file", "f", up.DefaultFile, "platform `file`")
+	c.Flags().IntVarP(&opts.Instances, "instances", "n", 0, "run `n` instances of each service (default: as the file says)")
+	c.Flags().BoolVarP(&opts.Watch, "watch", "w", false, "rebuild when Go files change, and replace the instances one after another")
+	return c
+}
+
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q; see `%s --help`", args[0], c.CommandPath())
+	}
+	return nil
+}
+
+// withParent ends when `go run` was killed under us: it does not pass on
+// SIGTERM, and the platform would run on without anybody who could stop it.
+func withParent(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
