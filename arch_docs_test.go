@@ -15,7 +15,7 @@ import (
 // archDocumented is the share of exported names that have a comment, in percent.
 const archDocumented = 95
 
-func TestEveryPackageSaysWhatItIs(t *testing.T) {
+func TestArchitectureEveryPackageSaysWhatItIs(t *testing.T) {
 	comment := map[string]string{}
 	for _, f := range sourceFiles(t) {
 		path := f.pkg.ImportPath
@@ -154,7 +154,7 @@ func namedAfter(typ ast.Expr, name string) bool {
 	return ok && id.IsExported() && strings.Contains(id.Name, name)
 }
 
-func TestExportedNamesAreDocumented(t *testing.T) {
+func TestArchitectureExportedNamesAreDocumented(t *testing.T) {
 	total, documented := 0, 0
 	missing := map[string][]string{}
 	count := map[string]int{}
@@ -184,7 +184,7 @@ func TestExportedNamesAreDocumented(t *testing.T) {
 	}
 }
 
-func TestEveryPublicPackageHasAnExample(t *testing.T) {
+func TestArchitectureEveryPublicPackageHasAnExample(t *testing.T) {
 	has := map[string]bool{}
 	for _, f := range sourceFiles(t) {
 		for _, d := range f.ast.Decls {
@@ -207,7 +207,7 @@ func TestEveryPublicPackageHasAnExample(t *testing.T) {
 // archNoLeaks may have tests without a leak check, each for its reason.
 var archNoLeaks = map[string]string{}
 
-func TestTestsLookForLeaks(t *testing.T) {
+func TestArchitectureTestsLookForLeaks(t *testing.T) {
 	checked := map[string]bool{}
 	for _, f := range sourceFiles(t) {
 		inspectCalls(f.ast, func(_ *ast.CallExpr, pkg, fn string) {
@@ -225,7 +225,7 @@ func TestTestsLookForLeaks(t *testing.T) {
 // archUnfinished are words that promise code instead of being it.
 var archUnfinished = regexp.MustCompile(`\b(TODO|FIXME|XXX|HACK)\b`)
 
-func TestNothingIsLeftForLater(t *testing.T) {
+func TestArchitectureNothingIsLeftForLater(t *testing.T) {
 	for _, f := range sourceFiles(t) {
 		if f.rel == "arch_docs_test.go" || f.generated {
 			continue
@@ -241,7 +241,7 @@ func TestNothingIsLeftForLater(t *testing.T) {
 // archLink is a Markdown link to something in the repository.
 var archLink = regexp.MustCompile(`\]\(([^)#:\s]+)(#[^)]*)?\)`)
 
-func TestLinksInDocumentsLeadSomewhere(t *testing.T) {
+func TestArchitectureLinksInDocumentsLeadSomewhere(t *testing.T) {
 	pages, _ := filepath.Glob("*.md")
 	for _, pattern := range []string{"docs/*.md", "docs/*/*.md", ".github/*.md"} {
 		more, _ := filepath.Glob(pattern)

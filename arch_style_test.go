@@ -46,7 +46,7 @@ var archExperimental = map[string][]string{
 	"google.golang.org/grpc/backoff": {""},
 }
 
-func TestFilesAndFunctionsFitInAHead(t *testing.T) {
+func TestArchitectureFilesAndFunctionsFitInAHead(t *testing.T) {
 	var lengths []int
 	for _, f := range sourceFiles(t) {
 		if f.generated {
@@ -81,7 +81,7 @@ func TestFilesAndFunctionsFitInAHead(t *testing.T) {
 	}
 }
 
-func TestMainsAreThin(t *testing.T) {
+func TestArchitectureMainsAreThin(t *testing.T) {
 	for _, f := range sourceFiles(t) {
 		if f.ast.Name.Name != "main" || f.test || f.generated {
 			continue
@@ -121,7 +121,7 @@ func inspectCalls(root ast.Node, visit func(call *ast.CallExpr, pkg, fn string))
 	})
 }
 
-func TestNoInitAndNoPanic(t *testing.T) {
+func TestArchitectureNoInitAndNoPanic(t *testing.T) {
 	for _, f := range sourceFiles(t) {
 		if f.generated || f.test || placeOf(f.pkg.rel()).kind == kindTest {
 			continue
@@ -139,7 +139,7 @@ func TestNoInitAndNoPanic(t *testing.T) {
 	}
 }
 
-func TestTestsDoNotSleep(t *testing.T) {
+func TestArchitectureTestsDoNotSleep(t *testing.T) {
 	for _, f := range sourceFiles(t) {
 		if !f.test && placeOf(f.pkg.rel()).kind != kindTest {
 			continue
@@ -197,7 +197,7 @@ func experimentalOf(t *testing.T, pkg string) (names map[string]bool, whole bool
 	return names, whole
 }
 
-func TestOnlyGrpcxTouchesWhatGRPCMayChange(t *testing.T) {
+func TestArchitectureOnlyGrpcxTouchesWhatGRPCMayChange(t *testing.T) {
 	names, _ := experimentalOf(t, "google.golang.org/grpc")
 	if !names["NumStreamWorkers"] || names["NewServer"] {
 		t.Fatal("the marks of grpc-go are not read as they are written any more; look at archExperimentalDoc")

@@ -149,7 +149,7 @@ func forbiddenToService(from, to string, f, t archPlace) string {
 	return "inside a service: internal imports api and repository, repository imports neither, cmd imports internal and repository"
 }
 
-func TestEveryPackageHasAPlaceInTheHouse(t *testing.T) {
+func TestArchitectureEveryPackageHasAPlaceInTheHouse(t *testing.T) {
 	for _, p := range archPackages(t) {
 		if placeOf(p.rel()).kind == kindUnknown {
 			t.Errorf("%s has no place: give its folder one in arch_test.go (leaf, concern, optional, test or plumbing) and in ARCHITECTURE.md", p.rel())
@@ -157,7 +157,7 @@ func TestEveryPackageHasAPlaceInTheHouse(t *testing.T) {
 	}
 }
 
-func TestImportsKeepTheLaw(t *testing.T) {
+func TestArchitectureImportsKeepTheLaw(t *testing.T) {
 	for _, p := range archPackages(t) {
 		for _, path := range p.Imports {
 			if !within(path, modulePath) {
@@ -171,7 +171,7 @@ func TestImportsKeepTheLaw(t *testing.T) {
 	}
 }
 
-func TestTestsOfAServiceKeepToPublicPackages(t *testing.T) {
+func TestArchitectureServiceTestsKeepToPublicPackages(t *testing.T) {
 	for _, p := range archPackages(t) {
 		for _, path := range append(slices.Clone(p.TestImports), p.XTestImports...) {
 			to := strings.TrimPrefix(strings.TrimPrefix(path, modulePath), "/")
@@ -191,7 +191,7 @@ func archName(rel string) string {
 	return rel
 }
 
-func TestTheLawKnowsRightFromWrong(t *testing.T) {
+func TestArchitectureTheLawKnowsRightFromWrong(t *testing.T) {
 	for _, c := range []struct {
 		from, to string
 		allowed  bool
@@ -253,7 +253,7 @@ var archNotLinked = map[string]string{
 	"github.com/jhump/protoreflect":          "the CLI compiles protos; a service has its own linked in",
 }
 
-func TestTheRootLinksOnlyWhatEveryServiceNeeds(t *testing.T) {
+func TestArchitectureTheRootLinksOnlyWhatEveryServiceNeeds(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatalf("list what the root links: %v", err)

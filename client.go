@@ -116,7 +116,7 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.Dial
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDefaultServiceConfig(c.table.ServiceConfig(cfg.LoadBalancer)),
+		grpc.WithDefaultServiceConfig(c.table.ServiceConfig(loadBalancer(cfg.LoadBalancer))),
 		grpcx.Connecting(cfg.ConnectTime, cfg.ConnectTime),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(int(cfg.MaxReceive)), grpc.MaxCallSendMsgSize(int(cfg.MaxSend))),
@@ -129,6 +129,15 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.Dial
 		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{c.unary}, c.opts.clientUnary...)...),
 		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{c.stream}, c.opts.clientStream...)...),
 	}
+}
+
+// loadBalancer returns the registered name of a policy: ours observes what
+// gRPC's own does.
+func loadBalancer(name string) string {
+	if name == "round_robin" {
+		return grpcx.ObservedRoundRobin
+	}
+	return name
 }
 
 // resolvers wraps the registry, and gRPC's own schemes, so that the last good

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/internal/grpcx"
@@ -107,6 +108,9 @@ func (s *Service) listen(ctx context.Context) error {
 			return fmt.Errorf("grpc.address: %w; choose another port, or 0 to let the system choose", err)
 		}
 	}
+	if err := s.validator.Prepare(s.inputs()...); err != nil {
+		return fmt.Errorf("prepare the validation of requests: %w", err)
+	}
 	s.live.grpc = grpc.NewServer(opts...)
 	for _, r := range s.services {
 		s.live.grpc.RegisterService(r.desc, r.impl)
@@ -117,6 +121,21 @@ func (s *Service) listen(ctx context.Context) error {
 		reflection.Register(s.live.grpc)
 	}
 	return nil
+}
+
+// inputs are the messages that the services take.
+func (s *Service) inputs() []protoreflect.MessageDescriptor {
+	var inputs []protoreflect.MessageDescriptor
+	for _, r := range s.services {
+		d := serviceDescriptor(r.desc.ServiceName)
+		if d == nil {
+			continue
+		}
+		for i := range d.Methods().Len() {
+			inputs = append(inputs, d.Methods().Get(i).Input())
+		}
+	}
+	return inputs
 }
 
 func (s *Service) serverOptions() ([]grpc.ServerOption, error) {

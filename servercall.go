@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
@@ -22,12 +21,15 @@ import (
 )
 
 // errCut is the cause with which the drain ends streams that did not end by
-// themselves.
-var errCut = errors.New("the instance is draining")
+// themselves. It is what they answer.
+var errCut = errs.Draining("")
 
-// errIdle is the cause with which a stream ends that carried no message for
-// the idle timeout of its method.
-var errIdle = errors.New("the stream was idle for too long")
+// idleError is the answer of a stream that carried no message for the idle
+// timeout of its method.
+func idleError(idle time.Duration) error {
+	return errs.Aborted(errs.ReasonStreamIdle, "no message went either way for %s; send or ask for progress more often", idle).
+		With(errs.Meta("idle_timeout", idle.String()))
+}
 
 // serverCall is one call in a server: its record, and the stream that carries
 // it. It is the only thing that the chassis allocates for every call.
@@ -39,7 +41,7 @@ type serverCall struct {
 	stop     context.CancelCauseFunc
 	idle     *idleTimer
 	sendFree sync.Mutex // held while a message is being sent, for calls that run apart
-	ended    bool       // guarded by sendFree: the answer has been given
+	answered bool       // guarded by sendFree: the answer has been given
 	trailer  [1]string
 }
 
@@ -88,7 +90,7 @@ func (c *serverCall) beginStream() {
 	release := context.AfterFunc(c.m.cut, func() { stop(errCut) })
 	c.stop = func(cause error) { release(); stop(cause) }
 	if idle := c.Method.Effective().IdleTimeout; idle > 0 {
-		c.idle = startIdle(idle, func() { stop(errIdle) })
+		c.idle = startIdle(idle, func() { stop(idleError(idle)) })
 	}
 }
 
@@ -179,8 +181,7 @@ func (c *serverCall) serveApart(srv any) error {
 		return err
 	case <-c.Call.Context.Done():
 	}
-	cause := context.Cause(c.Call.Context)
-	if !errors.Is(cause, errCut) && !errors.Is(cause, errIdle) && !c.Capped {
+	if !c.ended() && !c.Capped {
 		return <-done // the client went away, so Recv returns by itself
 	}
 	select {
@@ -191,9 +192,16 @@ func (c *serverCall) serveApart(srv any) error {
 	if !c.sendFree.TryLock() {
 		return <-done // it is sending: the transport ends that
 	}
-	c.ended = true
+	c.answered = true
 	c.sendFree.Unlock()
 	return context.Cause(c.Call.Context)
+}
+
+// ended tells whether the chassis ended the stream: its cause is an error of
+// ours, which is also the answer.
+func (c *serverCall) ended() bool {
+	var ours *errs.Error
+	return errors.As(context.Cause(c.Call.Context), &ours)
 }
 
 // handlerGrace is how long a handler may take to answer after its context has
@@ -213,7 +221,7 @@ func (c *serverCall) RecvMsg(msg any) error {
 	if errors.Is(err, io.EOF) {
 		return err
 	}
-	return c.cause(err)
+	return errs.InContext(&c.Call, err)
 }
 
 // SendMsg sends and counts one message of a stream.
@@ -221,29 +229,17 @@ func (c *serverCall) SendMsg(msg any) error {
 	if c.m.apart {
 		c.sendFree.Lock()
 		defer c.sendFree.Unlock()
-		if c.ended {
+		if c.answered {
 			return context.Cause(c.Call.Context)
 		}
 	}
 	if err := c.ServerStream.SendMsg(msg); err != nil {
-		return c.cause(err)
+		return errs.InContext(&c.Call, err)
 	}
 	c.Sent.Add(1)
 	c.m.metrics.Sent()
 	c.idle.touch()
 	return nil
-}
-
-// cause returns why the stream's context ended when that is what an error
-// comes from, so that a handler which passes it on answers with the reason.
-func (c *serverCall) cause(err error) error {
-	if c.Call.Context.Err() == nil {
-		return err
-	}
-	if cause := context.Cause(c.Call.Context); errors.Is(cause, errCut) || errors.Is(cause, errIdle) {
-		return cause
-	}
-	return err
 }
 
 // finish accounts for a call and returns what gRPC sends.
@@ -272,32 +268,7 @@ func (c *serverCall) finish(err error) error {
 
 // status maps any error to the one that leaves the process.
 func (c *serverCall) status(err error) error {
-	if c.stop != nil {
-		err = c.streamEnd(err)
-	}
-	err = deadline.Explain(&c.Call, err)
-	for _, classify := range c.m.opts.classifiers {
-		if e := classify(err); e != nil {
-			err = e
-			break
-		}
-	}
-	return errs.Status(err, c.m.domain, c.CorrelationID).Err()
-}
-
-// streamEnd says why a stream ended whose context the chassis ended.
-func (c *serverCall) streamEnd(err error) error {
-	ended := errors.Is(err, context.Canceled) || errs.Code(err) == codes.Canceled || errors.Is(err, errCut) || errors.Is(err, errIdle)
-	if !ended {
-		return err
-	}
-	switch cause := context.Cause(c.Call.Context); {
-	case errors.Is(cause, errCut):
-		return errs.Draining("")
-	case errors.Is(cause, errIdle):
-		idle := c.Method.Effective().IdleTimeout
-		return errs.Aborted(errs.ReasonStreamIdle, "no message went either way for %s; send or ask for progress more often", idle).
-			With(errs.Meta("idle_timeout", idle.String()))
-	}
-	return err
+	table := c.m.opts.classifiers
+	err = deadline.Explain(&c.Call, errs.InContext(&c.Call, err, table...))
+	return errs.Status(err, c.m.domain, c.CorrelationID, table...).Err()
 }

@@ -24,10 +24,14 @@ type Report struct {
 
 // Reason is one condition or dependency.
 type Reason struct {
-	Name    string    `json:"name"`
-	Status  string    `json:"status"`
-	Message string    `json:"message,omitempty"`
-	Since   time.Time `json:"since"` // when this status began
+	// Name is that of the condition or dependency.
+	Name string `json:"name"`
+	// Status is one of the Status constants.
+	Status string `json:"status"`
+	// Message says why, when the status is not ready.
+	Message string `json:"message,omitempty"`
+	// Since is when this status began.
+	Since time.Time `json:"since"`
 }
 
 // Report says whether the instance is ready, and why not. With verbose it also

@@ -8,17 +8,25 @@ import (
 
 // Description is the policy of a method as people and tools read it.
 type Description struct {
-	Method      string  `json:"method"`
-	Kind        string  `json:"kind"`
-	Idempotency string  `json:"idempotency"`
-	Retryable   bool    `json:"retryable"`
-	Fields      []Value `json:"fields"`
+	// Method is the full name, /package.Service/Method.
+	Method string `json:"method"`
+	// Kind is unary, client_stream, server_stream or bidi_stream.
+	Kind string `json:"kind"`
+	// Idempotency is the level that the .proto declares.
+	Idempotency string `json:"idempotency"`
+	// Retryable tells that the contract allows the method to be sent twice.
+	Retryable bool `json:"retryable"`
+	// Fields are all values, in the order of [Fields].
+	Fields []Value `json:"fields"`
 }
 
 // Value is one field of a policy and where it came from.
 type Value struct {
-	Name   Field  `json:"name"`
-	Value  string `json:"value"`
+	// Name is the field as configuration spells it.
+	Name Field `json:"name"`
+	// Value is what holds, with its unit; none, any or unlimited when nothing does.
+	Value string `json:"value"`
+	// Source tells where it came from; see [Effective.Source].
 	Source string `json:"source"`
 }
 

@@ -9,13 +9,14 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
+	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/target"
 )
 
 // ObservedRoundRobin is the name of a balancing policy that is gRPC's
 // round_robin and writes the state of each connection into the target's live
-// state, which the resolver attached with target.SetState. Pickers are passed on
-// as they are: it costs a call nothing.
+// state, which the resolver attached with target.SetState, and the number of
+// attempts into each call's record.
 const ObservedRoundRobin = "keelson_round_robin"
 
 // gRPC takes policies by name from one registry for the process, at
@@ -141,7 +142,22 @@ func (c *observingConn) UpdateState(s balancer.State) {
 		}
 	}
 	c.mu.Unlock()
+	s.Picker = countingPicker{s.Picker}
 	c.ClientConn.UpdateState(s)
+}
+
+// countingPicker counts the attempts of a call in its record: gRPC picks once
+// for each time that it sends a call.
+type countingPicker struct{ balancer.Picker }
+
+func (p countingPicker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	r, err := p.Picker.Pick(info)
+	if err == nil {
+		if c := call.From(info.Ctx); c != nil {
+			c.Attempts.Add(1)
+		}
+	}
+	return r, err
 }
 
 func healthOf(conn, instance connectivity.State) target.Health {
