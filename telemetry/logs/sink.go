@@ -96,6 +96,10 @@ func NewSink(w io.Writer, cfg SinkConfig) (*Sink, error) {
 	return s, nil
 }
 
+// enough is how much is worth a write of its own, in bytes: gathering more
+// would only leave the processor's cache.
+const enough = 64 << 10
+
 // Write takes whole lines, and never blocks while the sink runs. It reports
 // success for dropped lines too: there is nothing a caller could do.
 func (s *Sink) Write(line []byte) (int, error) {
@@ -120,7 +124,7 @@ func (s *Sink) write(line []byte, urgent bool) {
 	first := len(s.pending) == 0
 	s.pending = append(s.pending, line...)
 	s.lines++
-	urgent = urgent || len(s.pending) > s.cfg.Buffer/4
+	urgent = urgent || len(s.pending) > min(s.cfg.Buffer/4, enough)
 	s.mu.Unlock()
 	if first {
 		signal(s.wake)
