@@ -125,6 +125,7 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.Dial
 		grpc.WithStaticConnWindowSize(int32(c.cfg.GRPC.ConnectionWindow)),
 		grpc.WithUserAgent("keelson/" + c.name),
 		grpcx.IdleTimeout(cfg.IdleTimeout),
+		grpcx.NoProxy(),
 		grpcx.Resolvers(c.resolvers()...),
 		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{c.unary}, c.opts.clientUnary...)...),
 		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{c.stream}, c.opts.clientStream...)...),

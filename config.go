@@ -19,8 +19,9 @@ type Config struct {
 	Environment string `yaml:"environment" default:"development" doc:"where the service runs; a label of logs and traces"`
 	// Version is the version of the service; default: the build's.
 	Version string `yaml:"version" doc:"version of the service; default: that of the build"`
-	// InstanceID names this process; default: host, process ID and a nonce.
-	InstanceID string `yaml:"instance_id" doc:"name of this instance; default: made from host, process ID and a nonce"`
+	// InstanceID names this process; default: service, host and port, or process
+	// ID and a nonce where the system chooses the port.
+	InstanceID string `yaml:"instance_id" doc:"name of this instance; default: made of service, host and port"`
 	// Zone is the failure domain of the instance.
 	Zone string `yaml:"zone" doc:"failure domain, such as a data centre's zone"`
 	// Insecure permits plaintext off loopback.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"runtime/debug"
 
@@ -70,7 +71,7 @@ func (c *core) configure() error {
 		}
 	}
 	c.cfg.Version = cmp.Or(c.cfg.Version, buildVersion())
-	c.cfg.InstanceID = cmp.Or(c.cfg.InstanceID, newInstanceID(c.name))
+	c.cfg.InstanceID = cmp.Or(c.cfg.InstanceID, newInstanceID(c.name, c.cfg.GRPC.Address))
 	c.driver = c.opts.driver
 	if c.driver == nil && c.cfg.Discovery.Driver == "file" {
 		driver, err := file.New(c.cfg.Discovery.File.Dir, file.Config{})
@@ -82,16 +83,16 @@ func (c *core) configure() error {
 	return nil
 }
 
-// newInstanceID names this process, so that a restarted instance never
-// deregisters its successor.
-func newInstanceID(service string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
+// newInstanceID names this process. On a fixed port the name stays the same over
+// restarts, so that an instance overwrites what it left in the registry when it
+// crashed; on a port that the system chooses it is new each time.
+func newInstanceID(service, address string) string {
+	if _, port, err := net.SplitHostPort(address); err == nil && port != "0" {
+		return discovery.NewID(service, address)
 	}
-	var nonce [3]byte
+	var nonce [4]byte
 	_, _ = rand.Read(nonce[:]) // never fails: it ends the process instead
-	return fmt.Sprintf("%s-%s-%d-%s", service, host, os.Getpid(), hex.EncodeToString(nonce[:]))
+	return discovery.NewID(service, fmt.Sprintf("127.0.0.1:%d", os.Getpid())) + "-" + hex.EncodeToString(nonce[:])
 }
 
 func buildVersion() string {

@@ -32,3 +32,8 @@ func Connecting(attempt, maxBackoff time.Duration) grpc.DialOption {
 
 // OnFinish is called once when a call or stream ends, however it ends.
 func OnFinish(f func(err error)) grpc.CallOption { return grpc.OnFinish(f) }
+
+// NoProxy dials instances directly, whatever HTTPS_PROXY says: calls between
+// services do not belong on a web proxy, and going by way of one loses what the
+// resolver says of an instance.
+func NoProxy() grpc.DialOption { return grpc.WithNoProxy() }
