@@ -69,9 +69,9 @@ func (s *Sink) flush(spare, pretty []byte) (nextSpare, nextPretty []byte) {
 const maxIdle = 256 << 10
 
 // reusable returns a written buffer, or nil when it is large and was needed for
-// little: a burst is over then.
+// little: a burst is over then, not between two pieces of it.
 func reusable(b []byte) []byte {
-	if cap(b) > maxIdle && len(b) < cap(b)/8 {
+	if cap(b) > maxIdle && len(b) < enough/4 {
 		return nil
 	}
 	return b
