@@ -99,6 +99,7 @@ func (im *importer) storeItems(ctx context.Context, items []repository.ImportIte
 		return nil, nil
 	}
 	for attempt := 1; ; attempt++ {
+		im.h.metrics.batches.Inc()
 		results, err := im.h.store.Import(ctx, repository.ImportBatch{ID: im.id, Items: items})
 		again := errors.Is(err, repository.ErrAborted) || errors.Is(err, repository.ErrUnavailable)
 		if !again || attempt == importAttempts || ctx.Err() != nil {
@@ -119,13 +120,16 @@ func (im *importer) acknowledge(item *importItem, res repository.ImportResult) e
 	switch {
 	case bad != nil:
 		im.summary.Failed++
+		im.h.metrics.failed.Inc()
 		out.Replayed = false
 		out.Outcome = &userv1.ImportUsersResponse_Result_Error{Error: itemStatus(bad)}
 	case res.Replayed:
 		im.summary.Replayed++
+		im.h.metrics.replayed.Inc()
 		out.Outcome = &userv1.ImportUsersResponse_Result_Name{Name: nameOf(res.ID)}
 	default:
 		im.summary.Created++
+		im.h.metrics.created.Inc()
 		out.Outcome = &userv1.ImportUsersResponse_Result_Name{Name: nameOf(res.ID)}
 	}
 	err := im.stream.Send(&userv1.ImportUsersResponse{Message: &userv1.ImportUsersResponse_Result_{Result: out}})

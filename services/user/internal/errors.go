@@ -33,6 +33,8 @@ const (
 	ReasonRevisionUnknown   = "REVISION_UNKNOWN"
 	ReasonSlowConsumer      = "SLOW_CONSUMER"
 	ReasonWatchExpired      = "WATCH_EXPIRED"
+
+	reasonDraining = errs.ReasonDraining
 )
 
 // Errors is the one table from the repository's errors to what callers see.

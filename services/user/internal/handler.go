@@ -2,10 +2,13 @@ package internal
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keelson-dev/keelson/errs"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
@@ -15,7 +18,7 @@ import (
 // HandlerConfig holds the handler's settings. The zero value works.
 type HandlerConfig struct {
 	// DeletedTTL is how long a deleted user can be undeleted; 0: 30 days.
-	DeletedTTL time.Duration `yaml:"deleted_ttl" default:"720h" doc:"how long a deleted user can be undeleted before it is purged"`
+	DeletedTTL time.Duration `yaml:"deleted_ttl" default:"720h" min:"1s" doc:"how long a deleted user can be undeleted before it is purged"`
 	// Import bounds ImportUsers.
 	Import ImportConfig `yaml:"import"`
 	// Watch bounds WatchUsers.
@@ -49,6 +52,9 @@ type Handler struct {
 	log      *slog.Logger
 	draining func(context.Context) <-chan struct{}
 	epoch    atomic.Pointer[[8]byte]
+
+	registerer prometheus.Registerer
+	metrics    *instruments
 }
 
 // An Option changes a Handler at its making.
@@ -87,6 +93,9 @@ func NewHandler(store repository.Store, cfg HandlerConfig, opts ...Option) (*Han
 	}
 	for _, o := range opts {
 		o.apply(h)
+	}
+	if h.metrics, err = newInstruments(h.registerer); err != nil {
+		return nil, fmt.Errorf("register the metrics of users: %w", err)
 	}
 	h.hub = newHub(store, h.cfg.Watch, h.log)
 	return h, nil

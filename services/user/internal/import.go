@@ -15,9 +15,9 @@ import (
 type ImportConfig struct {
 	// Window is how many items of a stream are read before the first of them
 	// is acknowledged; 0: 2048.
-	Window int `yaml:"window" default:"2048" doc:"items of one import that are read ahead of their acknowledgement"`
+	Window int `yaml:"window" default:"2048" min:"1" max:"1000000" doc:"items of one import that are read ahead of their acknowledgement"`
 	// Batch is how many items at most are stored in one transaction; 0: 512.
-	Batch int `yaml:"batch" default:"512" doc:"items of one import that are stored in one transaction, at most"`
+	Batch int `yaml:"batch" default:"512" min:"1" max:"10000" doc:"items of one import that are stored in one transaction, at most"`
 }
 
 func (c ImportConfig) withDefaults() ImportConfig {

@@ -14,13 +14,13 @@ import (
 // The zero value works.
 type PurgeConfig struct {
 	// Interval is the time between two rounds; 0: 1 min.
-	Interval time.Duration `yaml:"interval" default:"1m" doc:"time between two rounds of the purge"`
+	Interval time.Duration `yaml:"interval" default:"1m" min:"1ms" doc:"time between two rounds of the purge"`
 	// Batch bounds the rows of each kind that one transaction removes; 0: 500.
-	Batch int `yaml:"batch" default:"500" doc:"rows of each kind that one transaction of the purge removes"`
+	Batch int `yaml:"batch" default:"500" min:"1" doc:"rows of each kind that one transaction of the purge removes"`
 	// EventAge is how long changes can be watched from; 0: 24 h.
-	EventAge time.Duration `yaml:"event_age" default:"24h" doc:"how long a change can be watched from"`
+	EventAge time.Duration `yaml:"event_age" default:"24h" min:"1s" doc:"how long a change can be watched from"`
 	// EventCount is how many changes are kept at most; 0: 1,000,000.
-	EventCount int64 `yaml:"event_count" default:"1000000" doc:"how many changes are kept at most"`
+	EventCount int64 `yaml:"event_count" default:"1000000" min:"1" doc:"how many changes are kept at most"`
 }
 
 func (c PurgeConfig) withDefaults() PurgeConfig {

@@ -62,7 +62,7 @@ func (h *Handler) ListUsers(ctx context.Context, req *userv1.ListUsersRequest) (
 	if err != nil {
 		return nil, h.status(err)
 	}
-	page, err := h.store.List(ctx, q)
+	page, err := h.listSmall(ctx, q)
 	if err != nil {
 		return nil, h.status(err)
 	}
@@ -71,6 +71,29 @@ func (h *Handler) ListUsers(ctx context.Context, req *userv1.ListUsersRequest) (
 		NextPageToken: sealPage(req, page.Next),
 		Revision:      sealRevision(epoch, page.Revision),
 	}, nil
+}
+
+// maxPageBytes bounds a page, so that it fits into what any gRPC client takes
+// by default (4 MiB).
+const maxPageBytes = 3 << 20
+
+// listSmall reads a page, with fewer users when they are so large that as many
+// as were asked for do not fit into a message (AIP-158 allows it).
+func (h *Handler) listSmall(ctx context.Context, q repository.Query) (repository.Page, error) {
+	for {
+		page, err := h.store.List(ctx, q)
+		if err != nil || q.Limit == 1 {
+			return page, err
+		}
+		size := 0
+		for i := range page.Users {
+			size += textSize(&page.Users[i])
+		}
+		if size <= maxPageBytes {
+			return page, nil
+		}
+		q.Limit = max(1, min(q.Limit, len(page.Users))/2)
+	}
 }
 
 func (h *Handler) queryOf(req *userv1.ListUsersRequest) (repository.Query, error) {

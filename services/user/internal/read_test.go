@@ -236,3 +236,18 @@ func TestPageTokensAreBoundToTheirList(t *testing.T) {
 		})
 	}
 }
+
+func TestPagesFitIntoAMessage(t *testing.T) {
+	c := newInstance(t)
+	labels := map[string]string{}
+	for i := range 64 {
+		labels[fmt.Sprintf("key-%d", i)] = strings.Repeat("\U0001F600", 128)
+	}
+	const n = 150 // 5 MiB
+	for i := range n {
+		create(t, c, fmt.Sprintf("user-%03d", i), &userv1.User{Labels: labels})
+	}
+	if got := listAll(t, c, &userv1.ListUsersRequest{PageSize: 1000}); len(got) != n {
+		t.Errorf("pages hold %d users; want %d", len(got), n)
+	}
+}

@@ -17,22 +17,24 @@ import (
 type WatchConfig struct {
 	// Bookmark is how long a stream is silent before it gets a bookmark, unless
 	// the request says otherwise; 0: 30 s.
-	Bookmark time.Duration `yaml:"bookmark" default:"30s" doc:"how long a watch is silent before it gets a bookmark"`
+	Bookmark time.Duration `yaml:"bookmark" default:"30s" min:"1ms" doc:"how long a watch is silent before it gets a bookmark"`
 	// MaxAge is when a stream ends itself with a token, less up to a tenth at
-	// random; 0: 20 min. Keep it below the connections' age.
-	MaxAge time.Duration `yaml:"max_age" default:"20m" doc:"when a watch ends itself with a token to resume, less up to a tenth at random; keep it below the connections' age"`
+	// random; 0: 10 min. It must be below the grace that connections get when
+	// they reach their age: then a watch ends by itself, with a token, however
+	// late in a connection's life it began.
+	MaxAge time.Duration `yaml:"max_age" default:"10m" min:"1s" doc:"when a watch ends itself with a token to resume, less up to a tenth at random; below grpc.connection_age_grace"`
 	// Ring is how many changes a watcher may be late before it is cut off;
 	// 0: 4096.
-	Ring int `yaml:"ring" default:"4096" doc:"how many changes a watcher may be late before it is cut off"`
+	Ring int `yaml:"ring" default:"4096" min:"1" doc:"how many changes a watcher may be late before it is cut off"`
 	// RingBytes bounds the memory of these changes; 0: 32 MiB.
-	RingBytes int `yaml:"ring_bytes" default:"33554432" doc:"memory of these changes in bytes; fewer are kept when they are large"`
+	RingBytes int `yaml:"ring_bytes" default:"33554432" min:"65536" doc:"memory of these changes in bytes; fewer are kept when they are large"`
 	// Readers is how many watchers read the store at once to catch up; 0: 4.
-	Readers int `yaml:"readers" default:"4" doc:"how many watchers read the store at once to catch up"`
+	Readers int `yaml:"readers" default:"4" min:"1" doc:"how many watchers read the store at once to catch up"`
 }
 
 func (c WatchConfig) withDefaults() WatchConfig {
 	c.Bookmark = orDefault(c.Bookmark, 30*time.Second)
-	c.MaxAge = orDefault(c.MaxAge, 20*time.Minute)
+	c.MaxAge = orDefault(c.MaxAge, 10*time.Minute)
 	c.Ring = orDefault(c.Ring, 4096)
 	c.RingBytes = orDefault(c.RingBytes, 32<<20)
 	c.Readers = orDefault(c.Readers, 4)
@@ -92,10 +94,15 @@ func (h *Handler) WatchUsers(req *userv1.WatchUsersRequest, stream grpc.ServerSt
 	}
 	w.timer = time.NewTimer(w.untilDue())
 	defer w.timer.Stop()
-	if err := w.start(initial, req.GetStartRevision()); err != nil {
-		return h.status(err)
+	h.metrics.watchers.Inc()
+	defer h.metrics.watchers.Dec()
+	err = w.start(initial, req.GetStartRevision())
+	if err == nil {
+		err = w.follow()
 	}
-	return h.status(w.follow())
+	err = h.status(err)
+	h.metrics.watchEnded(errs.Reason(err))
+	return err
 }
 
 func (h *Handler) bookmarkEvery(req *userv1.WatchUsersRequest) time.Duration {
