@@ -86,11 +86,6 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, s.cancel = context.WithCancelCause(ctx)
 	defer s.cancel(nil)
-	if opts.Deadline > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, opts.Deadline)
-		defer cancel()
-	}
 	closeConns, err := s.connect(ctx, t)
 	defer closeConns()
 	if err != nil {
@@ -100,7 +95,13 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer func() { _ = s.in.Close() }()
-	return s.ended(ctx, s.invoke(metadata.NewOutgoingContext(ctx, s.metadata)))
+	timed := metadata.NewOutgoingContext(ctx, s.metadata)
+	if opts.Deadline > 0 { // the call's own: asking for the schema is not part of it
+		var cancel context.CancelFunc
+		timed, cancel = context.WithTimeout(timed, opts.Deadline)
+		defer cancel()
+	}
+	return s.ended(ctx, s.invoke(timed))
 }
 
 // connect asks for the schema and finds the method. The call itself then has a

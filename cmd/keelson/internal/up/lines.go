@@ -16,14 +16,20 @@ type lineWriter struct {
 	prefix string
 	color  bool
 	same   [][]byte // what each JSON line repeats of the prefix
-	emit   func([]byte)
+	emit   func(line []byte, routine bool)
 	rest   []byte
 }
+
+// What lines of no interest contain.
+var (
+	infoLevel  = []byte(`"log.level":"info"`)
+	debugLevel = []byte(`"log.level":"debug"`)
+)
 
 // palette colours the instances' names; red is kept for errors.
 var palette = []int{36, 35, 34, 32, 33, 96, 95, 94}
 
-func newLineWriter(service, id string, number, width int, color bool, emit func([]byte)) *lineWriter {
+func newLineWriter(service, id string, number, width int, color bool, emit func([]byte, bool)) *lineWriter {
 	prefix := fmt.Sprintf("%-*s │ ", width, id)
 	if color {
 		prefix = fmt.Sprintf("\x1b[%dm%-*s │\x1b[0m ", palette[number%len(palette)], width, id)
@@ -67,15 +73,17 @@ func (l *lineWriter) flush() {
 // line renders one line. JSON of ours becomes text; anything else, such as the
 // trace of a panic, stays as it is.
 func (l *lineWriter) line(raw []byte) {
+	routine := false
 	if len(raw) > 0 && raw[0] == '{' {
+		routine = bytes.Contains(raw, infoLevel) || bytes.Contains(raw, debugLevel)
 		short := raw
 		for _, s := range l.same {
-			short = bytes.Replace(short, s, nil, 1)
+			short = bytes.ReplaceAll(short, s, nil)
 		}
 		raw = short
 	}
 	out := logs.Pretty([]byte(l.prefix), raw, l.color)
 	// A rendered line may have lines of its own, such as those of a stack.
 	out = bytes.ReplaceAll(out[:len(out)-1], []byte("\n"), []byte("\n"+l.prefix))
-	l.emit(append(out, '\n'))
+	l.emit(append(out, '\n'), routine)
 }

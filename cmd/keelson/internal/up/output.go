@@ -1,7 +1,6 @@
 package up
 
 import (
-	"bytes"
 	"io"
 	"sync"
 	"time"
@@ -29,7 +28,8 @@ type output struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
 	queue  []byte
-	held   []byte
+	held   []heldLine
+	size   int // of held
 	hold   bool
 	status string
 	dirty  bool // the status has changed
@@ -52,16 +52,22 @@ func (o *output) note(text string) {
 	o.wake.Broadcast()
 }
 
+// heldLine is a line that waits for the table.
+type heldLine struct {
+	text    []byte
+	routine bool
+}
+
 // line writes a line of an instance, which ends in a newline, and waits when
-// the terminal is too slow.
-func (o *output) line(text []byte) {
+// the terminal is too slow. A routine line tells of nothing that went wrong.
+func (o *output) line(text []byte, routine bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.hold {
-		if over := len(o.held) + len(text) - heldLimit; over > 0 && over < len(o.held) {
-			o.held = o.held[over+bytes.IndexByte(o.held[over:], '\n')+1:]
+		for o.size += len(text); o.size > heldLimit && len(o.held) > 0; o.held = o.held[1:] {
+			o.size -= len(o.held[0].text)
 		}
-		o.held = append(o.held, text...)
+		o.held = append(o.held, heldLine{text, routine})
 		return
 	}
 	for len(o.queue) > queueLimit && !o.closed {
@@ -71,12 +77,19 @@ func (o *output) line(text []byte) {
 	o.wake.Broadcast()
 }
 
-// release shows the instances' lines, those held back first.
-func (o *output) release() {
+// release shows the instances' lines from now on, those held back first. When
+// the start has succeeded the routine ones of it are left out: the table says
+// the same, and should not be pushed off the screen.
+func (o *output) release(succeeded bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hold = false
-	o.queue, o.held = append(o.queue, o.held...), nil
+	for _, l := range o.held {
+		if !succeeded || !l.routine {
+			o.queue = append(o.queue, l.text...)
+		}
+	}
+	o.held = nil
 	o.wake.Broadcast()
 }
 

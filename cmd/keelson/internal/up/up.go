@@ -116,7 +116,7 @@ func (u *Up) Run(ctx context.Context) (err error) {
 	defer p.close()
 	p.sweep()
 	if err := p.start(ctx); err != nil {
-		p.out.release()
+		p.out.release(ctx.Err() != nil)
 		p.stop()
 		if ctx.Err() != nil {
 			return nil // it was told to stop while it started
@@ -299,7 +299,7 @@ func (p *platform) welcome(took time.Duration) {
 	}
 	b.WriteString("Ctrl-C drains and stops. The logs follow.\n")
 	p.out.note(b.String())
-	p.out.release()
+	p.out.release(true)
 }
 
 // suggestions are commands that work as they stand.
