@@ -175,7 +175,7 @@ type User struct {
 	// compared with the current one when it is not empty.
 	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The e-mail address, at most 254 bytes; kept as given. Unique among live
-	// users after NFKC normalisation and full Unicode case folding: `Straße@x.org`
+	// users after NFC normalisation and full Unicode case folding: `Straße@x.org`
 	// and `STRASSE@X.ORG` are one address. A deleted user holds none: another may
 	// take it, and then the deleted user cannot be undeleted.
 	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
@@ -546,8 +546,9 @@ func (x *BatchGetUsersResponse) GetUsers() []*User {
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most users to return. 0: 50. Above 1000: 1000. Negative:
-	// INVALID_ARGUMENT. A page may hold fewer, even none, and not be the last.
-	// May differ from page to page.
+	// INVALID_ARGUMENT. A page may hold fewer, even none, and not be the last;
+	// pages of large users do, to fit into a message (3 MiB). May differ from
+	// page to page.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. filter, order_by and show_deleted
 	// must be the same as then.
@@ -555,12 +556,16 @@ type ListUsersRequest struct {
 	// Which users, in the language of AIP-160, at most 2048 bytes. Fields: name,
 	// uid, email, display_name, given_name, family_name, state, create_time,
 	// update_time, delete_time, purge_time, labels. Operators: = != < <= > >=
-	// (all), `:` (labels: has the key; labels.key: has the key), AND, OR, NOT.
-	// A `*` at the end or the beginning of a compared string matches any text.
-	// E-mails compare under case folding, timestamps are RFC 3339.
+	// (state: only = and !=), AND, OR, NOT, parentheses (at most 32). `:` tests
+	// texts for a part (`email:"@example.com"`), labels for a key
+	// (`labels:team`), and with `*` any field for being set (`delete_time:*`). A
+	// `*` at the end of a text compared by = or != matches any rest, one at both
+	// ends any text around it. Texts need quotes and compare by code points,
+	// e-mails under case folding, names with their `users/`; times are RFC 3339.
+	// A label that is not there equals and differs from nothing.
 	//
 	//	state = SUSPENDED AND labels.team = "infra"
-	//	email = "*@example.com" AND create_time > "2026-01-01T00:00:00Z"
+	//	email:"@example.com" AND create_time > "2026-01-01T00:00:00Z"
 	Filter string `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Fields to sort by, with ` desc` for descending: `create_time desc, name`.
 	// One or more of name, email, display_name, create_time, update_time. Equal
@@ -715,7 +720,7 @@ type UpdateUserRequest struct {
 	// fields, and `state`, are ignored; unknown paths are INVALID_ARGUMENT.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Creates the user when it does not exist; update_mask is ignored then. A
-	// deleted user exists: NOT_FOUND.
+	// deleted user exists: FAILED_PRECONDITION USER_DELETED.
 	AllowMissing bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	// See CreateUserRequest.request_id.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -798,7 +803,7 @@ type DeleteUserRequest struct {
 	// When not empty, the user's current etag.
 	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	// A user who is deleted already is returned as is; for one who does not
-	// exist an empty user with only the name is returned (AIP-135).
+	// exist a user with nothing but the name is returned (AIP-135).
 	AllowMissing bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	// See CreateUserRequest.request_id.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`

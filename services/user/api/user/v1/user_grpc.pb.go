@@ -80,10 +80,11 @@ type UserServiceClient interface {
 	// Changes the fields named by the mask (AIP-134). A change that changes
 	// nothing keeps etag and update_time.
 	//
-	// Errors: NOT_FOUND USER_NOT_FOUND, also for a deleted user (undelete first),
-	// unless allow_missing creates it; ABORTED ETAG_MISMATCH with the metadata
-	// `current_etag`; ALREADY_EXISTS EMAIL_TAKEN; INVALID_ARGUMENT with the field
-	// `update_mask` for an unknown path; INVALID_ARGUMENT REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND USER_NOT_FOUND, unless allow_missing creates it;
+	// FAILED_PRECONDITION USER_DELETED (undelete first); ABORTED ETAG_MISMATCH
+	// with the metadata `current_etag`; ALREADY_EXISTS EMAIL_TAKEN;
+	// INVALID_ARGUMENT with the field `update_mask` for an unknown path;
+	// INVALID_ARGUMENT REQUEST_ID_REUSED.
 	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*User, error)
 	// Deletes a user softly (AIP-135, 164): the user stays readable until
 	// purge_time and can be undeleted. The name stays taken until then; the
@@ -103,8 +104,9 @@ type UserServiceClient interface {
 	// Sets the state to SUSPENDED (AIP-216). A user who is suspended already is
 	// returned as is, with the same etag.
 	//
-	// Errors: NOT_FOUND USER_NOT_FOUND, also for a deleted user; ABORTED
-	// ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND USER_NOT_FOUND; FAILED_PRECONDITION USER_DELETED
+	// (undelete first); ABORTED ETAG_MISMATCH; INVALID_ARGUMENT
+	// REQUEST_ID_REUSED.
 	SuspendUser(ctx context.Context, in *SuspendUserRequest, opts ...grpc.CallOption) (*User, error)
 	// Sets the state to ACTIVE (AIP-216). A user who is active already is
 	// returned as is, with the same etag.
@@ -141,11 +143,13 @@ type UserServiceClient interface {
 	// OUT_OF_RANGE, watch again from it, on any instance.
 	//
 	// Errors that end the stream: OUT_OF_RANGE REVISION_COMPACTED (the revision
-	// is older than the events kept: list again); ABORTED SLOW_CONSUMER (the
-	// client read too slowly; metadata `resume_token` is the revision to go on
-	// from); UNAVAILABLE DRAINING and UNAVAILABLE WATCH_EXPIRED (the instance
-	// stops, or the stream reached its age; metadata `resume_token`);
-	// INVALID_ARGUMENT with the field `start_revision` or `filter`.
+	// is older than the events kept) and OUT_OF_RANGE REVISION_UNKNOWN (it is of
+	// another database): list again; ABORTED SLOW_CONSUMER (the client read too
+	// slowly) and ABORTED WATCH_EXPIRED (the stream reached its age, 10 min by
+	// default): watch again; UNAVAILABLE DRAINING (the instance stops): watch
+	// again, at another instance; INVALID_ARGUMENT with the field
+	// `start_revision` or `filter`. Where the stream can be resumed, the metadata
+	// `resume_token` is the start_revision to go on from.
 	WatchUsers(ctx context.Context, in *WatchUsersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchUsersResponse], error)
 }
 
@@ -311,10 +315,11 @@ type UserServiceServer interface {
 	// Changes the fields named by the mask (AIP-134). A change that changes
 	// nothing keeps etag and update_time.
 	//
-	// Errors: NOT_FOUND USER_NOT_FOUND, also for a deleted user (undelete first),
-	// unless allow_missing creates it; ABORTED ETAG_MISMATCH with the metadata
-	// `current_etag`; ALREADY_EXISTS EMAIL_TAKEN; INVALID_ARGUMENT with the field
-	// `update_mask` for an unknown path; INVALID_ARGUMENT REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND USER_NOT_FOUND, unless allow_missing creates it;
+	// FAILED_PRECONDITION USER_DELETED (undelete first); ABORTED ETAG_MISMATCH
+	// with the metadata `current_etag`; ALREADY_EXISTS EMAIL_TAKEN;
+	// INVALID_ARGUMENT with the field `update_mask` for an unknown path;
+	// INVALID_ARGUMENT REQUEST_ID_REUSED.
 	UpdateUser(context.Context, *UpdateUserRequest) (*User, error)
 	// Deletes a user softly (AIP-135, 164): the user stays readable until
 	// purge_time and can be undeleted. The name stays taken until then; the
@@ -334,8 +339,9 @@ type UserServiceServer interface {
 	// Sets the state to SUSPENDED (AIP-216). A user who is suspended already is
 	// returned as is, with the same etag.
 	//
-	// Errors: NOT_FOUND USER_NOT_FOUND, also for a deleted user; ABORTED
-	// ETAG_MISMATCH; INVALID_ARGUMENT REQUEST_ID_REUSED.
+	// Errors: NOT_FOUND USER_NOT_FOUND; FAILED_PRECONDITION USER_DELETED
+	// (undelete first); ABORTED ETAG_MISMATCH; INVALID_ARGUMENT
+	// REQUEST_ID_REUSED.
 	SuspendUser(context.Context, *SuspendUserRequest) (*User, error)
 	// Sets the state to ACTIVE (AIP-216). A user who is active already is
 	// returned as is, with the same etag.
@@ -372,11 +378,13 @@ type UserServiceServer interface {
 	// OUT_OF_RANGE, watch again from it, on any instance.
 	//
 	// Errors that end the stream: OUT_OF_RANGE REVISION_COMPACTED (the revision
-	// is older than the events kept: list again); ABORTED SLOW_CONSUMER (the
-	// client read too slowly; metadata `resume_token` is the revision to go on
-	// from); UNAVAILABLE DRAINING and UNAVAILABLE WATCH_EXPIRED (the instance
-	// stops, or the stream reached its age; metadata `resume_token`);
-	// INVALID_ARGUMENT with the field `start_revision` or `filter`.
+	// is older than the events kept) and OUT_OF_RANGE REVISION_UNKNOWN (it is of
+	// another database): list again; ABORTED SLOW_CONSUMER (the client read too
+	// slowly) and ABORTED WATCH_EXPIRED (the stream reached its age, 10 min by
+	// default): watch again; UNAVAILABLE DRAINING (the instance stops): watch
+	// again, at another instance; INVALID_ARGUMENT with the field
+	// `start_revision` or `filter`. Where the stream can be resumed, the metadata
+	// `resume_token` is the start_revision to go on from.
 	WatchUsers(*WatchUsersRequest, grpc.ServerStreamingServer[WatchUsersResponse]) error
 	mustEmbedUnimplementedUserServiceServer()
 }
