@@ -5,20 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
 
 	"github.com/keelson-dev/keelson/lifecycle"
+	"github.com/keelson-dev/keelson/telemetry/logs"
 )
 
 // Main is the whole of a service's main function: it runs a function under a
 // context that the first SIGINT or SIGTERM ends, prints its error, and exits
 // with 0 or 1. A second signal exits at once. [ErrPrinted] is success.
+//
+// It also sets what belongs to the whole process: gRPC's own log goes to that of
+// the service that runs, and a log pipe whose reader has gone does not end the
+// process.
 func Main(run func(ctx context.Context) error) {
 	os.Exit(exitCode(run, os.Stderr))
 }
 
 func exitCode(run func(ctx context.Context) error, stderr io.Writer) int {
-	ctx, stop := lifecycle.SignalContext(context.Background())
+	signal.Ignore(syscall.SIGPIPE)
+	route := &grpcRoute{}
+	logs.RouteGRPC(slog.New(route))
+	ctx, stop := lifecycle.SignalContext(context.WithValue(context.Background(), routeKey{}, route))
 	defer stop()
 	err := run(ctx)
 	if err == nil || errors.Is(err, ErrPrinted) {
@@ -27,3 +39,42 @@ func exitCode(run func(ctx context.Context) error, stderr io.Writer) int {
 	fmt.Fprintln(stderr, "error:", err)
 	return 1
 }
+
+// grpcRoute is where gRPC's own log goes: nowhere, until a service runs. gRPC
+// takes its logger once and without synchronisation, so what is set at the start
+// of the process is this switch.
+type grpcRoute struct{ to atomic.Pointer[slog.Handler] }
+
+type routeKey struct{}
+
+// routeGRPC leads gRPC's log to the service, when [Main] runs it.
+func (s *Service) routeGRPC(ctx context.Context) {
+	if route, ok := ctx.Value(routeKey{}).(*grpcRoute); ok {
+		h := s.log.Handler()
+		route.to.Store(&h)
+	}
+}
+
+func (r *grpcRoute) handler() slog.Handler {
+	if h := r.to.Load(); h != nil {
+		return *h
+	}
+	return slog.DiscardHandler
+}
+
+// Enabled asks the service's handler.
+func (r *grpcRoute) Enabled(ctx context.Context, l slog.Level) bool {
+	return r.handler().Enabled(ctx, l)
+}
+
+// Handle passes a record on to the service's handler, as gRPC's.
+func (r *grpcRoute) Handle(ctx context.Context, record slog.Record) error {
+	return r.handler().Handle(ctx, record)
+}
+
+// WithAttrs returns the route itself: gRPC's lines need no attributes beyond
+// their text.
+func (r *grpcRoute) WithAttrs([]slog.Attr) slog.Handler { return r }
+
+// WithGroup returns the route itself.
+func (r *grpcRoute) WithGroup(string) slog.Handler { return r }

@@ -51,6 +51,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := errors.Join(append(s.faults, s.checkDrain())...); err != nil {
 		return err
 	}
+	s.routeGRPC(ctx)
 	flush := s.core.start()
 	s.assemble()
 	err := s.runner.Run(ctx)

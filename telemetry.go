@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/term"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/telemetry/logs"
@@ -36,8 +35,9 @@ func (c *core) observe() error {
 	t.registry = prometheus.NewRegistry()
 	var faults []error
 	keep := func(err error) { faults = append(faults, err) }
-	var err error
-	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: c.prettyLog(), Color: c.prettyLog() && os.Getenv("NO_COLOR") == "", Registerer: t.registry})
+	pretty, color, err := logs.Style(cfg.Log.Format, c.logOutput())
+	keep(err)
+	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: pretty, Color: color, Registerer: t.registry})
 	keep(err)
 	t.log = logs.New(t.sink, logs.Config{Service: c.name, Version: cfg.Version, Instance: cfg.InstanceID, Environment: cfg.Environment})
 	c.applyLog(cfg)
@@ -70,18 +70,6 @@ func (c *core) logOutput() io.Writer {
 		return c.opts.logOutput
 	}
 	return os.Stderr
-}
-
-// prettyLog tells whether people read the log.
-func (c *core) prettyLog() bool {
-	switch c.cfg.Log.Format {
-	case "pretty":
-		return true
-	case "json":
-		return false
-	}
-	f, ok := c.logOutput().(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // applyLog sets what of the log can change while the service runs.

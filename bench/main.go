@@ -25,15 +25,16 @@ func main() {
 		rounds   = flag.Int("rounds", 7, "interleaved rounds; the median counts")
 		duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
 		asJSON   = flag.Bool("json", false, "print the result as JSON")
+		profile  = flag.String("cpuprofile", "", "directory for a CPU profile of each server")
 		only     = flag.String("scenario", "", "measure only the scenario of this name")
 	)
 	flag.Parse()
 	if *serve != "" {
-		exit(serveVariant(*serve))
+		exit(serveVariant(*serve, *profile))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	report, err := measure(ctx, *rounds, *duration, *only)
+	report, err := measure(ctx, *rounds, *duration, *only, *profile)
 	if err != nil {
 		exit(err)
 	}

@@ -65,13 +65,13 @@ type Report struct {
 	Results      []Result
 }
 
-func measure(ctx context.Context, rounds int, d time.Duration, only string) (*Report, error) {
+func measure(ctx context.Context, rounds int, d time.Duration, only, profile string) (*Report, error) {
 	report := &Report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Rounds: rounds, Duration: d}
 	for _, sc := range scenarios() {
 		if only != "" && sc.Name != only {
 			continue
 		}
-		r, err := sc.compare(ctx, rounds, d)
+		r, err := sc.compare(ctx, rounds, d, profile)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", sc.Name, err)
 		}
@@ -81,12 +81,12 @@ func measure(ctx context.Context, rounds int, d time.Duration, only string) (*Re
 }
 
 // compare loads both variants in turn, round by round.
-func (sc scenario) compare(ctx context.Context, rounds int, d time.Duration) (Result, error) {
+func (sc scenario) compare(ctx context.Context, rounds int, d time.Duration, profile string) (Result, error) {
 	variants := []string{bare, chassis}
 	costs := map[string][]Cost{}
 	servers := map[string]*server{}
 	for _, v := range variants {
-		s, err := startServer(ctx, v, sc.connections, sc.watchers)
+		s, err := startServer(ctx, v, profile, sc.connections, sc.watchers)
 		if err != nil {
 			return Result{}, err
 		}
@@ -132,12 +132,12 @@ type server struct {
 	end   context.CancelFunc // of the watchers
 }
 
-func startServer(ctx context.Context, variant string, connections, watchers int) (*server, error) {
+func startServer(ctx context.Context, variant, profile string, connections, watchers int) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{cmd: exec.CommandContext(ctx, self, "-serve", variant)}
+	s := &server{cmd: exec.CommandContext(ctx, self, "-serve", variant, "-cpuprofile", profile)}
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -70,8 +72,15 @@ func (u *users) WatchUsers(_ *userv1.WatchUsersRequest, ss userv1.UserService_Wa
 }
 
 // serveVariant serves until its standard input ends. For each line it reads it
-// answers with a [usage].
-func serveVariant(variant string) error {
+// answers with a [usage]. A profile goes to a directory unless that is "".
+func serveVariant(variant, profile string) error {
+	if profile != "" {
+		stop, err := startProfile(filepath.Join(profile, variant+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -125,4 +134,15 @@ func measureUsage() usage {
 		Mallocs: m.Mallocs,
 		RSS:     m.HeapInuse + m.StackInuse,
 	}
+}
+
+func startProfile(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
 }

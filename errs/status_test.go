@@ -34,9 +34,8 @@ func (noStatus) GRPCStatus() *status.Status { return nil }
 
 func TestStatusMapsWhateverAHandlerReturns(t *testing.T) {
 	for name, tc := range map[string]struct {
-		err  error
-		code codes.Code
-
+		err                     error
+		code                    codes.Code
 		reason, domain, message string
 	}{
 		"own error": {errs.NotFound("NO_USER", "no user"), codes.NotFound, "NO_USER", "me.example", "no user"},
