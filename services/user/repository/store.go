@@ -57,7 +57,9 @@ type Store interface {
 	// Purge does one bounded round of clean-up if this caller holds, or can
 	// take, the lease.
 	Purge(ctx context.Context, p PurgeRound) (PurgeResult, error)
-	// Close releases everything; calls in progress end with an error.
+	// Close ends Wait with an ErrUnavailable, waits for other calls that have
+	// begun, and releases everything. Calls after it end with an
+	// ErrUnavailable.
 	Close() error
 }
 

@@ -50,8 +50,9 @@ func BenchmarkImport(b *testing.B) {
 		return func() error {
 			batch := &pgx.Batch{}
 			batch.Queue("BEGIN")
+			batch.Queue(hashJoins)
 			batch.Queue(lockXact, lockKey("import", "", "bare"))
-			batch.Queue(selectImported, "", "bare", c.sequence, now)
+			batch.Queue(selectImported, "", "bare", from, from+int64(n)-1, now)
 			batch.Queue(insertImported, c.sequence, c.id, c.uid, c.email, c.emailKey, c.displayName, c.givenName, c.familyName,
 				c.labels, c.state, c.after, now, "", "bare", now, c.hash)
 			batch.Queue("COMMIT")

@@ -178,7 +178,10 @@ func (s *Store) wait(ctx context.Context, conn *pgx.Conn, after int64) (reposito
 	}
 	var last int64 = -1
 	for pause := minPoll; ; pause = min(pause+pause/4, maxPoll) {
-		changed := s.changed.next()
+		changed, closed := s.changed.Next()
+		if closed {
+			return repository.Head{}, errClosed
+		}
 		h, err := s.head(ctx, conn)
 		if err != nil {
 			return h, err

@@ -13,6 +13,9 @@ import (
 	"github.com/keelson-dev/keelson/services/user/repository"
 )
 
+// errClosed is the error of a store after Close.
+var errClosed = fmt.Errorf("%w: the store is closed", repository.ErrUnavailable)
+
 // Classify returns the error of package repository that an error of the
 // PostgreSQL driver amounts to (ErrUnavailable, ErrAborted, or an ExistsError
 // without a value), wrapped around it, or nil when it is none. The codes are

@@ -44,7 +44,7 @@ type Config struct {
 type Store struct {
 	cfg     Config
 	poolCfg *pgxpool.Config
-	changed broadcast
+	changed core.Broadcast
 
 	mu     sync.Mutex
 	shared *pgxpool.Pool
@@ -100,7 +100,7 @@ func (s *Store) pool() (*pgxpool.Pool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, fmt.Errorf("%w: the store is closed", repository.ErrUnavailable)
+		return nil, errClosed
 	}
 	if s.shared == nil {
 		p, err := pgxpool.NewWithConfig(context.Background(), s.poolCfg)
@@ -130,8 +130,10 @@ func (s *Store) Ping(ctx context.Context) error {
 	return wrap(ctx, "ping", p.Ping(ctx))
 }
 
-// Close waits for the calls in progress and closes all connections.
+// Close waits for the calls in progress, but for Wait, which it ends with an
+// ErrUnavailable, and closes all connections.
 func (s *Store) Close() error {
+	s.changed.Close()
 	s.mu.Lock()
 	p := s.shared
 	s.closed, s.shared = true, nil
@@ -152,30 +154,5 @@ func dialect() core.Dialect {
 			return "(labels ? " + key + "::text AND " + test(value) + ")"
 		},
 		Contains: func(text, part string) string { return "strpos(" + text + ", " + part + ") > 0" },
-	}
-}
-
-// broadcast wakes all who wait for the next change.
-type broadcast struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-// next returns a channel that the next signal closes.
-func (b *broadcast) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ch == nil {
-		b.ch = make(chan struct{})
-	}
-	return b.ch
-}
-
-func (b *broadcast) signal() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ch != nil {
-		close(b.ch)
-		b.ch = nil
 	}
 }

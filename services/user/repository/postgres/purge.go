@@ -61,7 +61,7 @@ func (s *Store) Purge(ctx context.Context, p repository.PurgeRound) (repository.
 		return repository.PurgeResult{}, err
 	}
 	if result.Users > 0 {
-		s.changed.signal()
+		s.changed.Signal()
 	}
 	return result, nil
 }

@@ -86,7 +86,7 @@ func (s *Store) apply(ctx context.Context, op core.Op) (repository.Result, error
 		return repository.Result{}, err
 	}
 	if result.Changed && !op.Write.DryRun {
-		s.changed.signal()
+		s.changed.Signal()
 	}
 	return result, nil
 }

@@ -188,6 +188,18 @@ func testWait(t *testing.T, e *env) {
 			t.Errorf("handle %d: waited until %d, want %d", i, h.Revision, head.Revision+1)
 		}
 	}
+	closing := e.open(e.clock.Now)
+	closed := make(chan error, 1)
+	go func() {
+		_, err := closing.Wait(ctx, 1000)
+		closed <- err
+	}()
+	if err := closing.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; !errors.Is(err, repository.ErrUnavailable) {
+		t.Errorf("wait on a store that closes: %v", err)
+	}
 	canceled, cancel := context.WithCancel(ctx)
 	errs := make(chan error, 1)
 	go func() {

@@ -90,7 +90,10 @@ func (s *Store) Wait(ctx context.Context, after int64) (repository.Head, error) 
 	timer := time.NewTimer(minPoll)
 	defer timer.Stop()
 	for pause := minPoll; ; pause = min(pause+pause/4, maxPoll) {
-		changed := s.changed.next()
+		changed, closed := s.changed.Next()
+		if closed {
+			return repository.Head{}, errClosed
+		}
 		var version int64
 		if err := conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&version); err != nil {
 			return repository.Head{}, wrap(ctx, "wait for a change", err)

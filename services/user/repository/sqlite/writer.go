@@ -4,13 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/keelson-dev/keelson/services/user/repository"
 )
 
 // maxGroup bounds the writes of one transaction.
@@ -67,7 +64,7 @@ func (w *writer) do(ctx context.Context, f func(*txn) error) error {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
-		return fmt.Errorf("%w: the store is closed", repository.ErrUnavailable)
+		return errClosed
 	}
 	w.queue = append(w.queue, j)
 	if !w.running {
@@ -231,7 +228,7 @@ func (w *writer) close() error {
 	jobs := w.queue
 	w.queue = nil
 	w.mu.Unlock()
-	finish(jobs, fmt.Errorf("%w: the store is closed", repository.ErrUnavailable))
+	finish(jobs, errClosed)
 	w.wg.Wait()
 	w.tx.close()
 	w.turn.close()
