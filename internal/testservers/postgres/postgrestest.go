@@ -161,7 +161,7 @@ func binaries() (string, error) {
 // account makes the server run as the user postgres when this process is
 // root, which PostgreSQL refuses to be.
 func (p *process) account() error {
-	p.as = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	p.as = diesWithParent()
 	if os.Getuid() != 0 {
 		return nil
 	}
