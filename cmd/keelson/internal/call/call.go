@@ -241,6 +241,7 @@ func (s *session) ended(ctx context.Context, err error) error {
 	st, ok := statusOf(err)
 	if ok {
 		WriteFailure(s.opts.Err, st, s.corr, s.resolver())
+		s.showCounts()
 	}
 	switch {
 	case isBad:
@@ -249,6 +250,14 @@ func (s *session) ended(ctx context.Context, err error) error {
 		return &ExitError{Code: ExitCode(st.Code())}
 	}
 	return err
+}
+
+// showCounts says how far a stream came that broke.
+func (s *session) showCounts() {
+	if s.bar == nil || s.bar.sent.Load()+s.bar.received.Load() == 0 {
+		return
+	}
+	fmt.Fprintf(s.opts.Err, "  the stream broke after %s messages sent and %s received\n", thousands(s.bar.sent.Load()), thousands(s.bar.received.Load()))
 }
 
 func (s *session) resolver() types {

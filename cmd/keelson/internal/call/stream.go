@@ -49,6 +49,14 @@ func (s *session) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	silent := make(chan struct{})
+	go func() {
+		defer close(silent)
+		if awaitHangup(ctx, s.opts.Out) {
+			s.cancel(errOutputClosed)
+		}
+	}()
+	defer func() { cancel(); <-silent }()
 	send := &sender{s: s, stream: stream, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(send.done)
