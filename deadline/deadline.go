@@ -26,6 +26,10 @@ const SourceCaller = "caller"
 // as more: both ends apply the same policy, with clocks that never agree.
 const slack = 5 * time.Millisecond
 
+// lead is how much earlier than this end's clock the other end may find that
+// the same deadline has passed, and say so first.
+const lead = 50 * time.Millisecond
+
 // Begin bounds a call by its method's policy and writes into the record how
 // long it may take and who said so. The returned function releases the timer
 // and is nil when none was needed, so that a call that came with a short enough
@@ -69,8 +73,9 @@ func caused(c *call.Call, err error) bool {
 	if err == nil || c.Timeout == 0 || c.Side == call.Server && !c.Capped {
 		return false
 	}
-	if !errors.Is(c.Context.Err(), context.DeadlineExceeded) {
+	if !errors.Is(err, context.DeadlineExceeded) && errs.Code(err) != codes.DeadlineExceeded {
 		return false
 	}
-	return errors.Is(err, context.DeadlineExceeded) || errs.Code(err) == codes.DeadlineExceeded
+	left, ok := c.DeadlineLeft(time.Now())
+	return ok && left <= lead
 }
