@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -113,6 +114,8 @@ func (s *session) connect(ctx context.Context, t Target) (closeAll func(), err e
 			f()
 		}
 	}
+	// Nobody wants to wait for a server that is not there.
+	soon := grpc.WithDefaultCallOptions(grpc.WaitForReady(false))
 	dial := func(opts ...keelson.Option) (*grpc.ClientConn, error) {
 		log := io.Discard
 		if s.opts.Verbose {
@@ -123,7 +126,7 @@ func (s *session) connect(ctx context.Context, t Target) (closeAll func(), err e
 			return nil, err
 		}
 		closers = append(closers, func() { _ = client.Close() })
-		return client.Dial(t.Dial)
+		return client.Dial(t.Dial, soon)
 	}
 	if s.opts.DescriptorSet != "" {
 		s.schema, err = ReadDescriptorSet(s.opts.DescriptorSet)
@@ -147,20 +150,22 @@ func (s *session) connect(ctx context.Context, t Target) (closeAll func(), err e
 // reflectWithin reads the schema within schemaTimeout; later questions, for the
 // types of what is in an Any, have the call's own time.
 func reflectWithin(ctx context.Context, conn *grpc.ClientConn) (*Schema, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(schemaTimeout, func() {
-		cancel(fmt.Errorf("the server did not say within %s what it serves", schemaTimeout))
-	})
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(schemaTimeout, cancel)
 	schema, err := Reflect(ctx, conn)
-	if !timer.Stop() || err != nil {
-		if cause := context.Cause(ctx); cause != nil && schema == nil {
-			err = errors.Join(cause, err)
-		}
-		cancel(nil)
+	switch late := !timer.Stop(); {
+	case late && schema != nil:
+		schema.Close()
+		fallthrough
+	case late:
+		cancel()
+		return nil, status.Errorf(codes.DeadlineExceeded, "the server did not say within %s what it serves", schemaTimeout)
+	case err != nil:
+		cancel()
 		return nil, err
 	}
 	end := schema.close
-	schema.close = func() { end(); cancel(nil) }
+	schema.close = func() { end(); cancel() }
 	return schema, nil
 }
 

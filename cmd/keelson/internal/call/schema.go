@@ -50,7 +50,7 @@ func Reflect(ctx context.Context, conn grpc.ClientConnInterface) (*Schema, error
 	if err != nil {
 		s.Close()
 		if errs.Code(err) == codes.Unimplemented {
-			return nil, fmt.Errorf("ask the server for its methods: it serves no reflection; set grpc.reflection to true on it, or give --descriptor-set FILE: %w", err)
+			return nil, errors.New("ask the server for its methods: it serves no reflection; set grpc.reflection to true on it, or give --descriptor-set FILE")
 		}
 		return nil, fmt.Errorf("ask the server for its methods: %w", err)
 	}

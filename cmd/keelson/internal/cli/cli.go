@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/call"
 	"github.com/keelson-dev/keelson/lifecycle"
+	"github.com/keelson-dev/keelson/telemetry/logs"
 )
 
 // Streams are what the commands read and write.
@@ -32,6 +34,9 @@ func Main(args []string, s Streams) int {
 	pipe := make(chan os.Signal, 1)
 	signal.Notify(pipe, syscall.SIGPIPE)
 	defer signal.Stop(pipe)
+	if os.Getenv("GRPC_GO_LOG_SEVERITY_LEVEL") == "" {
+		logs.RouteGRPC(slog.New(slog.DiscardHandler)) // what matters of it is in the errors of the calls
+	}
 	a := &app{streams: s, program: program(os.Args[0], os.Executable), exit: os.Exit}
 	ctx, stop := lifecycle.SignalContext(context.Background(), lifecycle.WithExit(a.forced))
 	defer stop()
@@ -118,12 +123,15 @@ func (a *app) root() *cobra.Command {
 	return c
 }
 
+// goRun is how a program is called that has not been installed.
+const goRun = "go run ./cmd/keelson"
+
 // program is how the user calls this program: the suggestions are to work as
 // they are printed.
 func program(arg0 string, executable func() (string, error)) string {
 	path, err := executable()
 	if err == nil && strings.Contains(path, string(filepath.Separator)+"go-build") {
-		return "go run ./cmd/keelson"
+		return goRun
 	}
 	if strings.ContainsRune(arg0, filepath.Separator) {
 		return arg0

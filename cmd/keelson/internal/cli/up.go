@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +35,7 @@ a second Ctrl-C kills them at once. Nothing is left running in either case.`,
 			}
 			u := up.New(opts)
 			a.kill = u.Kill
-			ctx, stop := withParent(c.Context())
+			ctx, stop := withParent(c.Context(), a.program == goRun, os.Getppid)
 			defer stop()
 			return u.Run(ctx)
 		},
@@ -51,8 +53,30 @@ func noArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// withParent ends when `go run` was killed under us: it does not pass on
-// SIGTERM, and the platform would run on without anybody who could stop it.
-func withParent(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithCancel(ctx)
+// parentPoll is how often withParent looks.
+const parentPoll = 500 * time.Millisecond
+
+// withParent ends the context when `go run` above us was killed: it does not
+// pass SIGTERM on, and the platform would run on where nobody could stop it.
+func withParent(ctx context.Context, goRun bool, parent func() int) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if !goRun {
+		return ctx, cancel
+	}
+	first := parent()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(parentPoll)
+		defer tick.Stop()
+		for parent() == first {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		cancel()
+	}()
+	return ctx, func() { cancel(); <-done }
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/grpc"
+
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/call"
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/workspace"
@@ -165,7 +167,7 @@ func reflected(ctx context.Context, opts Options) (Known, error) {
 		return Known{}, err
 	}
 	defer func() { _ = client.Close() }()
-	conn, err := client.Dial(t.Dial)
+	conn, err := client.Dial(t.Dial, grpc.WithDefaultCallOptions(grpc.WaitForReady(false)))
 	if err != nil {
 		return Known{}, err
 	}

@@ -1,0 +1,116 @@
+package explain_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/keelson-dev/keelson/cmd/keelson/internal/explain"
+	"github.com/keelson-dev/keelson/cmd/keelson/internal/workspace"
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/discovery/file"
+	"github.com/keelson-dev/keelson/policy"
+	_ "github.com/keelson-dev/keelson/services/user/api/user/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t *testing.T, opts explain.Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	opts.Out = &out
+	must(t, explain.Run(t.Context(), opts))
+	return out.String()
+}
+
+func wants(t *testing.T, got string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(strings.Join(strings.Fields(got), " "), w) {
+			t.Errorf("lacks %q:\n%s", w, got)
+		}
+	}
+}
+
+func TestExplainSaysWhereValuesComeFrom(t *testing.T) {
+	t.Setenv(workspace.Variable, t.TempDir())
+	wants(t, run(t, explain.Options{Method: "GetUser"}),
+		"/user.v1.UserService/GetUser", "unary, NO_SIDE_EFFECTS: may be sent again", "the contract", "timeout 2s proto option", "rate unlimited default")
+}
+
+func TestExplainAsksARunningInstance(t *testing.T) {
+	table := policy.NewTable(policy.Linked()...)
+	must(t, table.Apply(policy.Defaults{}, []policy.Override{{Method: "/user.v1.UserService/GetUser", Timeout: 7e9, Origin: func(policy.Field) string { return "user.yaml:3" }}}))
+	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/debug/keelson/policy" {
+			_ = json.NewEncoder(w).Encode([]policy.Description{table.Lookup("/user.v1.UserService/GetUser").Describe()})
+		}
+	}))
+	defer debug.Close()
+	dir := t.TempDir()
+	t.Setenv(workspace.Variable, dir)
+	driver, err := file.New(dir, file.Config{})
+	must(t, err)
+	must(t, driver.Register(t.Context(), discovery.Instance{
+		Service: "user", ID: "user-1", Address: "127.0.0.1:1", DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
+	}))
+	wants(t, run(t, explain.Options{Method: "GetUser"}), "instance user-1, as it runs now", "timeout 7s user.yaml:3")
+	wants(t, run(t, explain.Options{Method: "GetUser", Target: "user"}), "timeout 7s user.yaml:3")
+	wants(t, run(t, explain.Options{Method: "GetUser", Contract: true}), "timeout 2s proto option")
+	wants(t, run(t, explain.Options{Method: "ListUsers"}), "the contract, as linked")
+
+	var got struct {
+		Method, Origin string
+		Fields         []policy.Value
+	}
+	must(t, json.Unmarshal([]byte(run(t, explain.Options{Method: "GetUser", JSON: true})), &got))
+	if got.Method != "/user.v1.UserService/GetUser" || !strings.HasPrefix(got.Origin, "instance user-1") || len(got.Fields) != len(policy.Fields()) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestExplainReflectsAServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	s := grpc.NewServer(grpc.WaitForHandlers(true))
+	grpc_testing.RegisterTestServiceServer(s, &grpc_testing.UnimplementedTestServiceServer{})
+	reflection.Register(s)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	defer func() { s.Stop(); <-done }()
+	wants(t, run(t, explain.Options{Method: "EmptyCall", Target: l.Addr().String()}), "/grpc.testing.TestService/EmptyCall", "by reflection", "timeout 10s default")
+}
+
+func TestExplainListsAllMethods(t *testing.T) {
+	t.Setenv(workspace.Variable, t.TempDir())
+	got := run(t, explain.Options{})
+	wants(t, got, "METHOD KIND TIMEOUT", "/user.v1.UserService/ImportUsers bidi_stream none 1")
+	if strings.Contains(got, "grpc.health") {
+		t.Errorf("lists gRPC's own:\n%s", got)
+	}
+}
+
+func TestExplainOfAnUnknownMethodNamesTheNearest(t *testing.T) {
+	t.Setenv(workspace.Variable, t.TempDir())
+	err := explain.Run(t.Context(), explain.Options{Method: "GetUsr", Out: &bytes.Buffer{}})
+	if err == nil || !strings.Contains(err.Error(), "nearest first: user.v1.UserService/GetUser,") {
+		t.Errorf("got %v", err)
+	}
+}
