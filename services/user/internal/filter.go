@@ -67,7 +67,7 @@ func (p *filterParser) parse(field, text string) (repository.Filter, error) {
 	}
 	parsed, err := filtering.ParseFilterString(text, p.schema)
 	if err != nil {
-		return nil, invalid(field, "%s; fields are name, uid, email, display_name, given_name, family_name, state, labels.{key}, create_time, update_time, delete_time and purge_time, and texts need quotes", root(err))
+		return nil, invalid(field, "%s; fields are name, uid, email, display_name, given_name, family_name, state, labels.{key}, create_time, update_time, delete_time and purge_time, and texts need quotes", explain(err))
 	}
 	f, err := p.translate(parsed.CheckedExpr.GetExpr())
 	if err == nil {
@@ -79,15 +79,40 @@ func (p *filterParser) parse(field, text string) (repository.Filter, error) {
 	return f, nil
 }
 
-// root is the innermost error: the parser wraps its own over many lines.
-func root(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
+// explain says what the parser found, without the text of the filter: that may
+// hold personal data, and errors are logged.
+func explain(err error) string {
+	var at interface {
+		Position() filtering.Position
+		Message() string
 	}
+	found := false
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		found = errors.As(inner, &at) || found // the innermost knows the place
+	}
+	switch {
+	case found && at.Message() == "parse token":
+		return "ends too early"
+	case found:
+		return fmt.Sprintf("does not parse at column %d: %s", at.Position().Column, at.Message())
+	}
+	text := err.Error()
+	text = text[strings.LastIndex(text, " expr: ")+1:]
+	text = strings.TrimPrefix(text, "expr: ")
+	name, isName := strings.CutPrefix(text, "undeclared identifier ")
+	switch {
+	case isName && strings.Trim(name, "'_abcdefghijklmnopqrstuvwxyz") == "":
+		return "there is no field " + name
+	case isName:
+		return "has a name that is no field and no state"
+	case strings.HasPrefix(text, "no matching overload"):
+		return "an operator does not take what stands beside it"
+	case text == "undeclared function 'FUZZY'":
+		return "comparisons are joined by AND or OR"
+	case strings.HasPrefix(text, "undeclared function"):
+		return "has a function that is not known here"
+	}
+	return text
 }
 
 func (p *filterParser) translate(e *expr.Expr) (repository.Filter, error) {
@@ -126,7 +151,7 @@ func (p *filterParser) combine(call *expr.Expr_Call) (repository.Filter, error) 
 // compare translates `field op value` and `field:value`.
 func (p *filterParser) compare(call *expr.Expr_Call) (repository.Filter, error) {
 	if len(call.GetArgs()) != 2 {
-		return nil, fmt.Errorf("%s is not known here", call.GetFunction())
+		return nil, errors.New("must be made of comparisons, such as state = ACTIVE")
 	}
 	left, right := call.GetArgs()[0], call.GetArgs()[1]
 	c, err := p.left(left)
@@ -156,7 +181,7 @@ func (p *filterParser) compare(call *expr.Expr_Call) (repository.Filter, error) 
 func (p *filterParser) left(e *expr.Expr) (repository.Compare, error) {
 	if sel := e.GetSelectExpr(); sel != nil {
 		if sel.GetOperand().GetIdentExpr().GetName() != "labels" || !validLabelKey(sel.GetField()) {
-			return repository.Compare{}, fmt.Errorf("%q is no key of a label", sel.GetField())
+			return repository.Compare{}, errors.New("a key of labels is 1 to 63 of a-z, 0-9, _ and -, beginning with a letter; one with a - needs quotes")
 		}
 		return repository.Compare{Field: repository.FieldLabel, Label: sel.GetField()}, nil
 	}
@@ -182,7 +207,7 @@ func (p *filterParser) compareState(c repository.Compare, right *expr.Expr) (rep
 	case "SUSPENDED":
 		c.Value = repository.StateSuspended
 	default:
-		return nil, fmt.Errorf("there is no state %q; states are ACTIVE and SUSPENDED", name)
+		return nil, errors.New("there is no such state; states are ACTIVE and SUSPENDED")
 	}
 	return c, nil
 }
