@@ -22,7 +22,7 @@ race: ## run the tests with the race detector; needs gcc
 
 .PHONY: servers
 servers: tools ## run the tests as CI does: a missing server or tool is a failure
-	KEELSON_REQUIRE_SERVERS=1 go test -race -count=1 ./...
+	KEELSONTEST_REQUIRE_SERVERS=1 go test -race -count=1 ./...
 
 .PHONY: tools
 tools: ## build the pinned tools into .cache/bin

@@ -58,16 +58,16 @@ func (f *fleet) start(impl testpb.TestServiceServer) (stop func() error) {
 }
 
 // rounds is how often a rolling restart is made: few by default, and
-// KEELSON_ROLLING_ROUNDS for more.
+// KEELSONTEST_ROLLING_ROUNDS for more.
 func rounds(t *testing.T, few int) int {
 	t.Helper()
-	text := os.Getenv("KEELSON_ROLLING_ROUNDS")
+	text := os.Getenv("KEELSONTEST_ROLLING_ROUNDS")
 	if text == "" {
 		return few
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		t.Fatalf("KEELSON_ROLLING_ROUNDS is %q; want a count of rounds", text)
+		t.Fatalf("KEELSONTEST_ROLLING_ROUNDS is %q; want a count of rounds", text)
 	}
 	return n
 }

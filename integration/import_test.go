@@ -20,9 +20,9 @@ import (
 // the instances are killed with -9, one after another, until the stream breaks;
 // the command run again completes it. Every user is there, none twice, and a
 // watcher that resumes on whichever instance lives saw each once, in order.
-// KEELSON_IMPORT_USERS sets how many.
+// KEELSONTEST_IMPORT_USERS sets how many.
 func TestAnImportSurvivesAKill(t *testing.T) {
-	n := size(t, "KEELSON_IMPORT_USERS", 4000)
+	n := size(t, "KEELSONTEST_IMPORT_USERS", 4000)
 	p := newPlatform(t)
 	instances := map[string]*instance{}
 	for i := range 3 {

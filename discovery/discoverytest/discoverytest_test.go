@@ -13,7 +13,7 @@ import (
 	"github.com/keelson-dev/keelson/discovery/discoverytest"
 )
 
-const faultVariable = "KEELSON_TEST_FAULT"
+const faultVariable = "KEELSONTEST_FAULT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(faultVariable) != "" {

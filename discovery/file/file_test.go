@@ -249,7 +249,7 @@ func TestFailedRegistrationLeavesNothingBehind(t *testing.T) {
 func child(t *testing.T) (pid int, end func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	cmd.Env = append(os.Environ(), "KEELSON_TEST_CHILD=1")
+	cmd.Env = append(os.Environ(), "KEELSONTEST_CHILD=1")
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	must(t, cmd.Start())
@@ -267,7 +267,7 @@ func child(t *testing.T) (pid int, end func()) {
 
 // TestChild is the process that child starts.
 func TestChild(t *testing.T) {
-	if os.Getenv("KEELSON_TEST_CHILD") == "" {
+	if os.Getenv("KEELSONTEST_CHILD") == "" {
 		t.Skip("runs as a child of other tests only")
 	}
 	var b bytes.Buffer

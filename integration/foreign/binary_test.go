@@ -19,7 +19,7 @@ import (
 
 const (
 	// requireEnv set to 1 turns a missing tool into a failure.
-	requireEnv = "KEELSON_REQUIRE_SERVERS"
+	requireEnv = "KEELSONTEST_REQUIRE_SERVERS"
 	// startTimeout bounds the start of a service, drainTimeout its end: beyond
 	// them something is stuck.
 	startTimeout = time.Minute

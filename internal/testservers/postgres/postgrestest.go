@@ -4,7 +4,7 @@
 // binaries found on the machine, in a temporary directory, on a free port of
 // the loopback interface, with fsync on. It is stopped by its process ID when
 // the test binary ends. Without binaries the test is skipped and says so,
-// unless KEELSON_REQUIRE_SERVERS=1 makes that a failure.
+// unless KEELSONTEST_REQUIRE_SERVERS=1 makes that a failure.
 package postgrestest
 
 import (
@@ -30,7 +30,7 @@ import (
 
 // RequireEnv is the environment variable that, set to 1, turns a missing
 // PostgreSQL from a skipped test into a failed one. CI sets it.
-const RequireEnv = "KEELSON_REQUIRE_SERVERS"
+const RequireEnv = "KEELSONTEST_REQUIRE_SERVERS"
 
 const (
 	startTimeout = 60 * time.Second

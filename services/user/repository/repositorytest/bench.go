@@ -14,7 +14,7 @@ import (
 
 // BenchUsersEnv is the environment variable with the number of users that
 // the benchmarks of Get and List work on; 20,000 without it.
-const BenchUsersEnv = "KEELSON_BENCH_USERS"
+const BenchUsersEnv = "KEELSONTEST_BENCH_USERS"
 
 const benchPage = 100
 

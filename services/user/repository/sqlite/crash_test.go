@@ -17,7 +17,7 @@ import (
 
 // crashEnv names the database of the child process that writes until it is
 // killed.
-const crashEnv = "KEELSON_TEST_CRASH_DB"
+const crashEnv = "KEELSONTEST_CRASH_DB"
 
 // TestChildThatWrites is the child: it creates users and acknowledges each on
 // its standard output. It does nothing in a normal run.
