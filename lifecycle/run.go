@@ -131,7 +131,7 @@ func (r *Runner) start(parent context.Context) bool {
 		}
 		ok = false
 	}
-	return ok && ctx.Err() == nil
+	return ok
 }
 
 func (r *Runner) startUnit(ctx context.Context, u *unit) bool {
