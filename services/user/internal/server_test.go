@@ -100,7 +100,13 @@ func TestServiceKeepsAnImportAliveOverBadItems(t *testing.T) {
 
 func TestServiceDrainsItsStreams(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.db")
-	a, drain := startService(t, path)
+	var log syncBuffer
+	a, drain := startService(t, path, keelsontest.WithLog(&log))
+	defer func() {
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	}()
 	b, _ := startService(t, path)
 	w := watch(t, a, &userv1.WatchUsersRequest{})
 	wantMessages(t, w, "BOOKMARK end")
