@@ -80,6 +80,7 @@ type Health struct {
 	draining     bool
 	drainSince   time.Time
 	ready        bool          // derived by update
+	everReady    bool          // all conditions held once
 	changed      chan struct{} // closed and replaced when a gRPC status may have changed
 	ended        chan struct{} // closed by EndWatches
 	watches      int
@@ -169,9 +170,13 @@ func (h *Health) update() {
 		return
 	}
 	h.ready = ready
-	if ready {
+	switch {
+	case ready:
+		h.everReady = true
 		h.log.Info("health: ready")
-	} else {
+	case h.draining || !h.everReady: // as it should be: stopping, or still starting
+		h.log.Info("health: not ready", "reason", why)
+	default:
 		h.log.Warn("health: not ready", "reason", why)
 	}
 	h.wake()

@@ -15,7 +15,7 @@ func EnvironmentOf(f *File, s *Service, base []string, id, registry string) []st
 }
 
 // NewLineWriter is newLineWriter.
-func NewLineWriter(service, id string, color, width int, colored bool, emit func([]byte, bool)) io.Writer {
+func NewLineWriter(service, id string, color, width int, colored bool, emit func([]byte, time.Time)) io.Writer {
 	return newLineWriter(service, id, color, width, colored, emit)
 }
 

@@ -3,6 +3,7 @@ package up
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/keelson-dev/keelson/telemetry/logs"
 )
@@ -11,13 +12,27 @@ import (
 const maxLine = 256 << 10
 
 // lineWriter takes the output of one process apart into lines and hands them
-// on, with the name of the instance before each. It is used by one goroutine.
+// on, with the name of the instance before each, and, for those that tell of
+// nothing that went wrong, when they were written. It is used by one goroutine.
 type lineWriter struct {
 	prefix string
 	color  bool
 	same   [][]byte // what each JSON line repeats of the prefix
-	emit   func(line []byte, routine bool)
+	emit   func(line []byte, routine time.Time)
 	rest   []byte
+}
+
+// timeOf is when a JSON line of ours was written; now if it does not say.
+func timeOf(raw []byte) time.Time {
+	const key = `"@timestamp":"`
+	if _, rest, ok := bytes.Cut(raw, []byte(key)); ok {
+		if text, _, ok := bytes.Cut(rest, []byte{'"'}); ok {
+			if at, err := time.Parse(time.RFC3339Nano, string(text)); err == nil {
+				return at
+			}
+		}
+	}
+	return time.Now()
 }
 
 // What lines of no interest contain.
@@ -29,7 +44,7 @@ var (
 // palette colours the instances' names; red is kept for errors.
 var palette = []int{36, 35, 34, 32, 33, 96, 95, 94}
 
-func newLineWriter(service, id string, number, width int, color bool, emit func([]byte, bool)) *lineWriter {
+func newLineWriter(service, id string, number, width int, color bool, emit func([]byte, time.Time)) *lineWriter {
 	prefix := fmt.Sprintf("%-*s │ ", width, id)
 	if color {
 		prefix = fmt.Sprintf("\x1b[%dm%-*s │\x1b[0m ", palette[number%len(palette)], width, id)
@@ -73,9 +88,11 @@ func (l *lineWriter) flush() {
 // line renders one line. JSON of ours becomes text; anything else, such as the
 // trace of a panic, stays as it is.
 func (l *lineWriter) line(raw []byte) {
-	routine := false
+	var routine time.Time
 	if len(raw) > 0 && raw[0] == '{' {
-		routine = bytes.Contains(raw, infoLevel) || bytes.Contains(raw, debugLevel)
+		if bytes.Contains(raw, infoLevel) || bytes.Contains(raw, debugLevel) {
+			routine = timeOf(raw)
+		}
 		short := raw
 		for _, s := range l.same {
 			short = bytes.ReplaceAll(short, s, nil)

@@ -31,6 +31,7 @@ type output struct {
 	held   []heldLine
 	size   int // of held
 	hold   bool
+	ready  time.Time // when the start succeeded
 	status string
 	dirty  bool // the status has changed
 	closed bool
@@ -59,15 +60,20 @@ type heldLine struct {
 }
 
 // line writes a line of an instance, which ends in a newline, and waits when
-// the terminal is too slow. A routine line tells of nothing that went wrong.
-func (o *output) line(text []byte, routine bool) {
+// the terminal is too slow. A routine line tells of nothing that went wrong and
+// has a time; those of a start that succeeded are left out: the table says the
+// same, and should not be pushed off the screen.
+func (o *output) line(text []byte, routine time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !routine.IsZero() && routine.Before(o.ready) {
+		return // it was on its way when the table was shown
+	}
 	if o.hold {
 		for o.size += len(text); o.size > heldLimit && len(o.held) > 0; o.held = o.held[1:] {
 			o.size -= len(o.held[0].text)
 		}
-		o.held = append(o.held, heldLine{text, routine})
+		o.held = append(o.held, heldLine{text, !routine.IsZero()})
 		return
 	}
 	for len(o.queue) > queueLimit && !o.closed {
@@ -77,13 +83,15 @@ func (o *output) line(text []byte, routine bool) {
 	o.wake.Broadcast()
 }
 
-// release shows the instances' lines from now on, those held back first. When
-// the start has succeeded the routine ones of it are left out: the table says
-// the same, and should not be pushed off the screen.
+// release shows the instances' lines from now on, those held back first; see
+// line for what is left out.
 func (o *output) release(succeeded bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hold = false
+	if succeeded {
+		o.ready = time.Now()
+	}
 	for _, l := range o.held {
 		if !succeeded || !l.routine {
 			o.queue = append(o.queue, l.text...)

@@ -1,9 +1,11 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -37,29 +39,32 @@ func awaitRegistered(ctx context.Context, registry, service, id string, pid int)
 	return discovery.Instance{}, err
 }
 
-// awaitHealthy follows the gRPC health of an instance until it says SERVING:
-// that of the ops listener, which is plaintext, or else that of the service's.
+// healthPoll is how often an instance is asked that is registered but not yet
+// healthy; as a rule the first answer is the last.
+const healthPoll = 20 * time.Millisecond
+
+// awaitHealthy asks an instance for its gRPC health until it says SERVING: on
+// the ops listener, which is plaintext, or else on the service's.
 func awaitHealthy(ctx context.Context, in discovery.Instance) error {
-	address := in.OpsAddress
-	if address == "" {
-		address = in.Address
-	}
-	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+cmp.Or(in.OpsAddress, in.Address), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return fmt.Errorf("ask %s for its health: %w", in.ID, err)
 	}
 	defer func() { _ = conn.Close() }()
-	watch, err := grpc_health_v1.NewHealthClient(conn).Watch(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return fmt.Errorf("ask %s for its health: %w", in.ID, err)
-	}
+	tick := time.NewTicker(healthPoll)
+	defer tick.Stop()
 	for {
-		answer, err := watch.Recv()
-		if err != nil {
+		answer, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
+		switch {
+		case err != nil:
 			return fmt.Errorf("ask %s for its health: %w", in.ID, err)
-		}
-		if answer.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
+		case answer.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING:
 			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

@@ -111,7 +111,7 @@ func TestLinesOfInstances(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			w := up.NewLineWriter("a", "a-1", 0, 5, false, func(line []byte, _ bool) { got = append(got, string(line)) })
+			w := up.NewLineWriter("a", "a-1", 0, 5, false, func(line []byte, _ time.Time) { got = append(got, string(line)) })
 			for _, s := range tc.writes {
 				if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
 					t.Fatalf("Write gives %d, %v", n, err)
