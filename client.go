@@ -7,11 +7,13 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // client-side health checks
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/internal/grpcx"
@@ -173,7 +175,7 @@ func (c *Client) closeConns() error {
 	c.closed = true
 	var faults []error
 	for _, conn := range c.conns {
-		if err := conn.Close(); err != nil && !errors.Is(err, grpc.ErrClientConnClosing) {
+		if err := conn.Close(); err != nil && status.Code(err) != codes.Canceled {
 			faults = append(faults, err)
 		}
 	}

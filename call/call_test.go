@@ -43,7 +43,7 @@ func TestCancellationPassesThroughTheRecord(t *testing.T) {
 	cause := errors.New("gone")
 	cancel(cause)
 	<-child.Done()
-	if context.Cause(child) != cause {
+	if !errors.Is(context.Cause(child), cause) {
 		t.Errorf("cause %v", context.Cause(child))
 	}
 }

@@ -176,7 +176,7 @@ func (c *conn) tell(ctx context.Context, told, next publication) {
 			c.builder.opts.log.Warn("list refused by the balancing policy", "target", c.watch.state.Name(), "error", err)
 		}
 	}
-	if next.err != nil && next.err != told.err {
+	if next.err != nil && next.err != told.err { //nolint:errorlint // the same report, not one like it
 		c.cc.ReportError(next.err)
 	}
 }

@@ -148,10 +148,10 @@ func (w *watch) answered(a answer) {
 	} else if err == nil {
 		err = w.goneErr
 	}
-	w.publish(d, w.describe(d, len(a.entries), err), err)
+	w.publish(d, w.describe(len(a.entries), err), err)
 }
 
-func (w *watch) describe(d decision, answered int, err error) string {
+func (w *watch) describe(answered int, err error) string {
 	if err != nil {
 		return err.Error()
 	}
@@ -175,7 +175,7 @@ func (w *watch) confirm() {
 	d := w.list.confirm(time.Now(), w.gone)
 	switch d {
 	case decisionConfirmed:
-		w.publish(d, w.describe(d, len(w.list.entries)-w.list.countHeld(), nil), nil)
+		w.publish(d, w.describe(len(w.list.entries)-w.list.countHeld(), nil), nil)
 	case decisionGone:
 		if w.goneErr == nil {
 			w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before has a usable connection",

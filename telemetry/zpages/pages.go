@@ -122,11 +122,12 @@ func (m *method) ended(c *call.Call, cfg Config) {
 	r := recordOf(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.Code != codes.OK {
+	switch {
+	case c.Code != codes.OK:
 		m.failures.add(r, cfg.Keep)
-	} else if slow {
+	case slow:
 		m.slow.add(r, cfg.Keep)
-	} else {
+	default:
 		m.traced.add(r, cfg.Keep)
 	}
 }

@@ -110,7 +110,7 @@ func (b *bench) seen(t *testing.T) seen {
 	for _, span := range b.spans.Ended() {
 		var kv []string
 		for _, a := range span.Attributes() {
-			kv = append(kv, string(a.Key)+"="+a.Value.Emit())
+			kv = append(kv, string(a.Key)+"="+a.Value.String())
 		}
 		slices.Sort(kv)
 		s.Spans = append(s.Spans, strings.Join(append([]string{span.Name(), span.SpanKind().String(), span.Status().Code.String()}, kv...), " "))

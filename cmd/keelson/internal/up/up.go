@@ -124,9 +124,7 @@ func (u *Up) Run(ctx context.Context) (err error) {
 		return err
 	}
 	p.welcome(time.Since(begun))
-	if err := p.supervise(ctx); err != nil {
-		p.warn(err.Error())
-	}
+	p.supervise(ctx)
 	p.stop()
 	return nil
 }
@@ -213,16 +211,13 @@ func (p *platform) startGroup(ctx context.Context, g *group) error {
 }
 
 // supervise waits for the end, and for changes of the sources if it is to.
-func (p *platform) supervise(ctx context.Context) error {
-	var err error
+func (p *platform) supervise(ctx context.Context) {
 	if p.opts.Watch {
-		err = p.watch(ctx)
-	}
-	if err != nil {
-		p.warn(fmt.Sprintf("%s; the instances run on, without --watch", err))
+		if err := p.watch(ctx); err != nil {
+			p.warn(fmt.Sprintf("%s; the instances run on, without --watch", err))
+		}
 	}
 	<-ctx.Done()
-	return nil
 }
 
 // stop drains the services, those that were started last first.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/keelson-dev/keelson/services/user/repository"
@@ -113,7 +114,7 @@ func (t *txn) compact(p repository.PurgeRound) (int, error) {
 		cut = revision
 		n++
 	}
-	if err := rows.Close(); err != nil || n == 0 {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || n == 0 {
 		return 0, err
 	}
 	if err := t.exec(deleteEvents, cut); err != nil {
