@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -208,15 +209,19 @@ func TestArchitectureEveryPublicPackageHasAnExample(t *testing.T) {
 var archNoLeaks = map[string]string{}
 
 func TestArchitectureTestsLookForLeaks(t *testing.T) {
-	checked := map[string]bool{}
+	checked, tested := map[string]bool{}, map[string]bool{}
 	for _, f := range sourceFiles(t) {
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			tested[f.pkg.ImportPath] = tested[f.pkg.ImportPath] || ok && f.test && strings.HasPrefix(fn.Name.Name, "Test")
+		}
 		inspectCalls(f.ast, func(_ *ast.CallExpr, pkg, fn string) {
-			leak := pkg == "goleak" && (fn == "VerifyTestMain" || fn == "VerifyNone") || pkg == "keelsontest" && fn == "Main"
+			leak := pkg == "goleak" && slices.Contains([]string{"VerifyTestMain", "VerifyNone", "Find"}, fn) || pkg == "keelsontest" && fn == "Main"
 			checked[f.pkg.ImportPath] = checked[f.pkg.ImportPath] || f.test && leak
 		})
 	}
 	for _, p := range archPackages(t) {
-		if len(p.tests()) > 0 && !checked[p.ImportPath] && archNoLeaks[p.rel()] == "" {
+		if tested[p.ImportPath] && !checked[p.ImportPath] && archNoLeaks[p.rel()] == "" {
 			t.Errorf("the tests of %s do not look for goroutines that are left: add main_test.go with func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }", archName(p.rel()))
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // Limits of CONTRIBUTING.md.
 const (
 	archFileLines     = 400 // of a source file
-	archTestFileLines = 500 // of a test file: tables are long, concepts are not
+	archTestFileLines = 600 // of a test file: tables are long, concepts are not
 	archFuncLines     = 80
 	archFuncP90       = 30
 	archMainLines     = 40

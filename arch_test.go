@@ -106,10 +106,10 @@ func forbidden(from, to string) string {
 		}
 		return "the root wires leaves and concerns; what is optional is added by a main through an Option"
 	case kindCommand:
-		if t.kind != kindService {
+		if t.kind != kindService || within(to, t.folder+"/api") {
 			return ""
 		}
-		return "the command works with any service and knows none"
+		return "the command works with any service, and knows none but by its contract"
 	case kindService:
 		return forbiddenToService(from, to, f, t)
 	}
@@ -220,6 +220,7 @@ func TestArchitectureTheLawKnowsRightFromWrong(t *testing.T) {
 		{"services/user/cmd/user", "services/user/api/user/v1", false},
 		{"services/gateway/internal", "services/user/api/user/v1", true},
 		{"services/gateway/internal", "services/user/repository", false},
+		{"cmd/keelson/internal/cli", "services/user/api/user/v1", true},
 		{"cmd/keelson/internal/up", "services/user/internal", false},
 	} {
 		if got := forbidden(c.from, c.to) == ""; got != c.allowed {
