@@ -72,12 +72,9 @@ func (h *Handler) WatchUsers(req *userv1.WatchUsersRequest, stream grpc.ServerSt
 	if err != nil {
 		return err
 	}
-	initial := req.GetStartRevision() == ""
-	if req.IncludeInitialState != nil {
-		initial = req.GetIncludeInitialState()
-	}
-	if initial && req.GetStartRevision() != "" {
-		return invalid("include_initial_state", "excludes start_revision: a revision resumes a watch, the initial state begins one")
+	initial, err := wantsInitialState(req)
+	if err != nil {
+		return err
 	}
 	ctx := stream.Context()
 	epoch, err := h.epochOf(ctx)
@@ -103,6 +100,18 @@ func (h *Handler) WatchUsers(req *userv1.WatchUsersRequest, stream grpc.ServerSt
 	err = h.status(err)
 	h.metrics.watchEnded(errs.Reason(err))
 	return err
+}
+
+// wantsInitialState reports whether the watch begins with the users as they
+// are: if it says so, or says nothing and has no revision to begin from.
+func wantsInitialState(req *userv1.WatchUsersRequest) (bool, error) {
+	if req.IncludeInitialState == nil {
+		return req.GetStartRevision() == "", nil
+	}
+	if req.GetIncludeInitialState() && req.GetStartRevision() != "" {
+		return false, invalid("include_initial_state", "excludes start_revision: a revision resumes a watch, the initial state begins one")
+	}
+	return req.GetIncludeInitialState(), nil
 }
 
 func (h *Handler) bookmarkEvery(req *userv1.WatchUsersRequest) time.Duration {

@@ -269,9 +269,11 @@ func churn(t testing.TB, instances []*instance, writers, rounds int) {
 func TestWatchersOnEveryInstanceMirrorConcurrentWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.db")
 	instances := []*instance{serve(t, openStore(t, path), internal.HandlerConfig{}), serve(t, openStore(t, path), internal.HandlerConfig{})}
-	for i := range 1200 { // more than two pages of initial state
-		create(t, instances[0], fmt.Sprintf("old-%04d", i), &userv1.User{Labels: map[string]string{"team": "1"}})
+	old := make([]*userv1.ImportUsersRequest, 1200) // more than two pages of initial state
+	for i := range old {
+		old[i] = itemOf(int64(i), fmt.Sprintf("old-%04d", i), &userv1.User{Email: fmt.Sprintf("old-%d@example.com", i), Labels: map[string]string{"team": "1"}})
 	}
+	importAll(t, instances[0], "old", old...)
 	type watched struct {
 		filter string
 		m      *mirror
