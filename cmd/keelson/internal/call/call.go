@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/keelson-dev/keelson"
@@ -267,7 +268,7 @@ func (s *session) showCounts() {
 
 func (s *session) resolver() types {
 	if s.schema == nil {
-		return withLinked{}
+		return protoregistry.GlobalTypes
 	}
 	return s.schema.types
 }

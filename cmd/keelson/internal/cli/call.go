@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	_ "github.com/keelson-dev/keelson/services/user/api/user/v1" // its contract: types, policies, completion
@@ -44,6 +46,9 @@ when it was interrupted. A reader that goes away (| head) ends it with 0.`,
 		},
 		ValidArgsFunction: completeCall,
 		RunE: func(c *cobra.Command, args []string) error {
+			if opts.Deadline < 0 || c.Flags().Changed("deadline") && opts.Deadline == 0 {
+				return fmt.Errorf("--deadline is %s; give a time that has not passed, such as 3s", opts.Deadline)
+			}
 			opts.Target, opts.Method = args[0], args[1]
 			if len(args) == 3 {
 				opts.Input = &args[2]

@@ -30,8 +30,8 @@ a second Ctrl-C kills them at once. Nothing is left running in either case.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			opts.Output = a.streams.Out
-			if opts.Instances < 0 || c.Flags().Changed("instances") && opts.Instances == 0 {
-				return fmt.Errorf("--instances is %d; give 1 or more", opts.Instances)
+			if n := opts.Instances; c.Flags().Changed("instances") && (n < 1 || n > up.MaxInstances) {
+				return fmt.Errorf("--instances is %d; give 1 to %d", n, up.MaxInstances)
 			}
 			u := up.New(opts)
 			a.kill = u.Kill

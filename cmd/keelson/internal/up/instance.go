@@ -101,13 +101,28 @@ func (i *instance) launch(ctx context.Context) (*running, error) {
 		i.set(Serving, r)
 		return r, nil
 	}
+	other := i.otherName(p.pid)
 	if !errors.Is(err, errEnded) {
 		_ = p.stop(context.Background(), f.DrainTimeout) // it is not serving: nothing is lost by killing it
 	} else {
 		err = fmt.Errorf("%s before it was healthy", p.ending())
 	}
 	i.platform.sweep()
-	return nil, fmt.Errorf("start %s (PID %d): %w", i.id(), p.pid, err)
+	return nil, fmt.Errorf("start %s (PID %d): %w%s", i.id(), p.pid, err, other)
+}
+
+// otherName says that a process is registered, but not as the file says.
+func (i *instance) otherName(pid int) string {
+	list, err := file.List(i.platform.ws.Registry())
+	if err != nil {
+		return ""
+	}
+	for _, in := range list {
+		if in.PID == pid && in.Service != i.service.Name {
+			return fmt.Sprintf("; it registered itself as %s: give the service that name in %s", in.Service, i.platform.opts.File)
+		}
+	}
+	return ""
 }
 
 // start starts the process.

@@ -14,8 +14,12 @@ import (
 	"github.com/keelson-dev/keelson/internal/config"
 )
 
-// DefaultFile is the platform file.
-const DefaultFile = "keelson.yaml"
+const (
+	// DefaultFile is the platform file.
+	DefaultFile = "keelson.yaml"
+	// MaxInstances is the most instances of one service.
+	MaxInstances = 64
+)
 
 // File is what keelson.yaml says.
 type File struct {

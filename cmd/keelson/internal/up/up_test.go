@@ -140,6 +140,29 @@ func TestWatchReplacesInstancesWithoutAFailedCall(t *testing.T) {
 	}
 }
 
+func TestServicesStopInTheReverseOrder(t *testing.T) {
+	r := start(t, module(t, `
+services:
+  - {name: first, package: ./echo, env: {ECHO_NAME: first}}
+  - {name: second, package: ./echo, env: {ECHO_NAME: second}}
+`), up.Options{})
+	r.end()
+	out := r.out.String()
+	last := strings.Index(out, "second-1 │ echo: stopped")
+	next := strings.Index(out, "first-1  │ echo: told to stop")
+	if last < 0 || next < 0 || next < last {
+		t.Errorf("second stopped at %d, first was told at %d, want that one after the other", last, next)
+	}
+}
+
+func TestServiceOfAnotherNameIsToldFromOneThatHangs(t *testing.T) {
+	root := module(t, "start_timeout: 2s\nservices: [{name: user, package: ./echo}]\n")
+	err := up.New(up.Options{File: filepath.Join(root, "keelson.yaml"), Output: &buffer{}}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "not healthy within 2s") || !strings.Contains(err.Error(), "registered itself as echo") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestStartThatFailsShowsWhyAndEndsEverything(t *testing.T) {
 	root := module(t, strings.Replace(echo, "instances: 2", "instances: 2\n    env: {KEELSON_NO_SUCH_KEY: x}", 1))
 	var out buffer

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,6 @@ const version = "one"
 
 type config struct {
 	keelson.Config `yaml:",inline"`
-	// Data is a file that survives runs.
-	Data string `yaml:"data"`
 }
 
 func main() {
@@ -39,7 +38,9 @@ func run() error {
 	if err := keelson.LoadConfig(&cfg, os.Args[1:]); err != nil {
 		return err
 	}
-	s, err := keelson.New("echo", cfg.Config)
+	context.AfterFunc(ctx, func() { fmt.Fprintln(os.Stderr, "echo: told to stop") })
+	defer func() { fmt.Fprintln(os.Stderr, "echo: stopped") }()
+	s, err := keelson.New(cmp.Or(os.Getenv("ECHO_NAME"), "echo"), cfg.Config)
 	if err != nil {
 		return err
 	}
