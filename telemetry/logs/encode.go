@@ -35,44 +35,46 @@ func appendDigits(dst []byte, n, width int) []byte {
 	return dst
 }
 
-// appendString appends a JSON string. Invalid UTF-8 becomes U+FFFD.
+// appendString appends a JSON string. Invalid UTF-8 becomes U+FFFD. Control
+// characters are escaped, also those that JSON lets through (DEL and C1, which
+// steer terminals, and U+2028 and U+2029, which some take for line ends).
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); {
 		b := s[i]
-		if b >= 0x20 && b != '"' && b != '\\' && b < utf8.RuneSelf {
+		if b >= 0x20 && b != '"' && b != '\\' && b < 0x7f {
 			i++
 			continue
 		}
+		r, size := rune(b), 1
 		if b >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r != utf8.RuneError || size > 1 {
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if size > 1 && r > 0x9f && r != '\u2028' && r != '\u2029' {
 				i += size
 				continue
 			}
 		}
-		dst = appendEscaped(append(dst, s[start:i]...), b)
-		i++
+		dst = appendEscaped(append(dst, s[start:i]...), r)
+		i += size
 		start = i
 	}
 	return append(append(dst, s[start:]...), '"')
 }
 
-func appendEscaped(dst []byte, b byte) []byte {
-	switch {
-	case b == '"', b == '\\':
-		return append(dst, '\\', b)
-	case b == '\n':
+// appendEscaped appends a character of the basic plane, escaped.
+func appendEscaped(dst []byte, r rune) []byte {
+	switch r {
+	case '"', '\\':
+		return append(dst, '\\', byte(r))
+	case '\n':
 		return append(dst, '\\', 'n')
-	case b == '\t':
+	case '\t':
 		return append(dst, '\\', 't')
-	case b == '\r':
+	case '\r':
 		return append(dst, '\\', 'r')
-	case b < 0x20:
-		return append(dst, '\\', 'u', '0', '0', hex[b>>4], hex[b&15])
 	default:
-		return append(dst, `\ufffd`...)
+		return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 	}
 }
 

@@ -28,6 +28,7 @@ type handler struct {
 	attrs []byte   // fields, with a comma before each
 	open  []string // groups that nothing has been written into yet
 	depth int      // groups open in attrs
+	names []name   // keys in the objects that are open in attrs
 }
 
 func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
@@ -37,11 +38,11 @@ func (h *handler) Enabled(_ context.Context, level slog.Level) bool {
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *h
 	next.attrs = slices.Clip(slices.Clone(h.attrs))
-	e := encoder{buf: next.attrs, open: h.open, depth: h.depth}
+	e := encoder{buf: next.attrs, open: h.open, depth: h.depth, names: slices.Clip(h.names)}
 	for _, a := range attrs {
 		e.attr(a)
 	}
-	next.attrs, next.open, next.depth = e.buf, e.open, e.depth
+	next.attrs, next.open, next.depth, next.names = e.buf, e.open, e.depth, e.names
 	return &next
 }
 
@@ -68,6 +69,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	line = append(line, h.log.static...)
 	line = appendFromContext(line, ctx)
 	e := encoder{buf: append(line, h.attrs...), open: h.open, depth: h.depth}
+	e.names = append(e.room[:0], h.names...)
 	r.Attrs(func(a slog.Attr) bool {
 		e.attr(a)
 		return true

@@ -60,6 +60,9 @@ type Sink struct {
 	dropped uint64 // not reported yet
 	closed  bool   // the writer has ended
 	givenUp bool
+	failing bool // the last write failed
+
+	torn bool // owned by the writer's goroutine: it wrote half a line last
 
 	wake, urgent, stop, done chan struct{}
 	start, end               sync.Once
@@ -88,7 +91,7 @@ func NewSink(w io.Writer, cfg SinkConfig) (*Sink, error) {
 	}
 	s.counter = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "keelson_log_dropped_lines_total",
-		Help: "Log lines dropped because the log's pipe did not take them in time.",
+		Help: "Log lines dropped because the log's pipe did not take them in time, or not at all.",
 	})
 	if err := cfg.Registerer.Register(s.counter); err != nil {
 		return nil, fmt.Errorf("register the metric of the log sink: %w", err)

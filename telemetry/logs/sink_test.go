@@ -129,7 +129,7 @@ func TestABlockedPipeNeverBlocksAndItsDropsAreCounted(t *testing.T) {
 		if len(lines) != 12 || !strings.Contains(lines[11], `"keelson.dropped_lines":90`) {
 			t.Errorf("%d lines, the last %q", len(lines), lines[len(lines)-1])
 		}
-		want := "# HELP keelson_log_dropped_lines_total Log lines dropped because the log's pipe did not take them in time.\n" +
+		want := "# HELP keelson_log_dropped_lines_total Log lines dropped because the log's pipe did not take them in time, or not at all.\n" +
 			"# TYPE keelson_log_dropped_lines_total counter\nkeelson_log_dropped_lines_total 90\n"
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
 			t.Error(err)
@@ -187,6 +187,49 @@ func TestAPipeThatStaysBlockedIsGivenUp(t *testing.T) {
 			t.Errorf("dropped %d lines, want 2", got)
 		}
 		close(v.open) // so that the writer's goroutine ends with the test
+	})
+}
+
+// brittle is a writer that fails once its room is used up, as a full disk does.
+type brittle struct {
+	room int
+	buf  bytes.Buffer
+}
+
+func (b *brittle) Write(p []byte) (int, error) {
+	n := min(len(p), b.room)
+	b.room -= n
+	b.buf.Write(p[:n])
+	if n < len(p) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+func TestLinesThatAFailingWriterRefusedAreCountedAndTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &brittle{room: 25}
+		s := newSink(t, disk, logs.SinkConfig{})
+		stop := run(t, s)
+		for i := range 5 { // the first fits, and half of one
+			write(s, "%015d", i)
+			<-time.After(time.Second) // of the bubble's clock
+		}
+		if got := s.Dropped(); got != 4 {
+			t.Errorf("dropped %d lines, want 4", got)
+		}
+		disk.room = 1 << 20
+		write(s, "after")
+		<-time.After(time.Second)
+		lines := strings.Split(disk.buf.String(), "\n")
+		if len(lines) != 5 || lines[2] != "after" || !strings.Contains(lines[3], `"keelson.dropped_lines":4`) {
+			t.Errorf("wrote %q", lines)
+		}
+		disk.room = 0
+		write(s, "the last")
+		if err := stop(); err != nil { // and it ends, although the writer fails
+			t.Error(err)
+		}
 	})
 }
 

@@ -21,17 +21,12 @@ type encoder struct {
 	buf   []byte
 	open  []string // groups to open before the next field
 	depth int      // groups open
+	names []name   // keys of the attributes and groups so far, in open objects
+	room  [8]name  // for names
 }
 
-// key appends what comes before a value: the groups that are due, a comma
-// unless the object has just been opened, and the key.
+// key appends a comma, unless the object has just been opened, and a key.
 func (e *encoder) key(key string) {
-	for _, group := range e.open {
-		e.comma()
-		e.buf = append(append(appendString(e.buf, group), ':'), '{')
-		e.depth++
-	}
-	e.open = nil
 	e.comma()
 	e.buf = append(appendString(e.buf, key), ':')
 }
@@ -43,10 +38,25 @@ func (e *encoder) comma() {
 	e.buf = append(e.buf, ',')
 }
 
+// field appends what comes before an attribute's value: the groups that are
+// due, and its key.
+func (e *encoder) field(key string) {
+	for _, group := range e.open {
+		e.key(e.unique(group))
+		e.buf = append(e.buf, '{')
+		e.depth++
+	}
+	e.open = nil
+	e.key(e.unique(key))
+}
+
+// top tells whether the next field is one of the line itself.
+func (e *encoder) top() bool { return e.depth == 0 && len(e.open) == 0 }
+
 func (e *encoder) attr(a slog.Attr) {
 	v := a.Value
 	if err, ok := errorOf(v); ok && (a.Key == "error" || a.Key == "err") {
-		e.error(err)
+		e.error(safely(err.Error), errs.Reason(err))
 		return
 	}
 	v = v.Resolve()
@@ -57,7 +67,16 @@ func (e *encoder) attr(a slog.Attr) {
 	if a.Equal(slog.Attr{}) {
 		return
 	}
-	e.key(a.Key)
+	key := a.Key
+	switch {
+	case !e.top():
+	case key == "error" && v.Kind() == slog.KindString:
+		e.error(v.String(), "")
+		return
+	case taken(key):
+		key = "labels." + strings.ReplaceAll(key, ".", "_")
+	}
+	e.field(key)
 	e.value(v)
 }
 
@@ -73,11 +92,11 @@ func errorOf(v slog.Value) (error, bool) {
 	}
 }
 
-func (e *encoder) error(err error) {
-	e.key(keyError)
-	e.buf = appendString(e.buf, cut(safely(err.Error), maxError))
-	if reason := errs.Reason(err); reason != "" {
-		e.key(keyErrorType)
+func (e *encoder) error(text, reason string) {
+	e.field(keyError)
+	e.buf = appendString(e.buf, cut(text, maxError))
+	if reason != "" {
+		e.field(keyErrorType)
 		e.buf = appendString(e.buf, reason)
 	}
 }
@@ -104,6 +123,7 @@ func (e *encoder) group(name string, attrs []slog.Attr) {
 		e.buf = append(e.buf, '}')
 		e.depth--
 	}
+	e.forget()
 }
 
 func (e *encoder) value(v slog.Value) {
@@ -161,11 +181,7 @@ func appendAny(dst []byte, v any, depth int) []byte {
 	case proto.Message:
 		return appendProto(dst, t)
 	case slog.LogValuer:
-		e := encoder{buf: dst}
-		if r := t.LogValue().Resolve(); r.Kind() != slog.KindGroup {
-			e.value(r)
-			return e.buf
-		}
+		return appendLogValue(dst, t)
 	case json.Marshaler:
 		return appendJSON(dst, t)
 	case error:
@@ -177,6 +193,22 @@ func appendAny(dst []byte, v any, depth int) []byte {
 		return appendString(dst, "…")
 	}
 	return appendReflect(dst, reflect.ValueOf(v), depth)
+}
+
+// appendLogValue appends what a value says it wants logged, and nothing else of
+// it.
+func appendLogValue(dst []byte, v slog.LogValuer) []byte {
+	r := slog.AnyValue(v).Resolve()
+	if r.Kind() != slog.KindGroup {
+		e := encoder{buf: dst}
+		e.value(r)
+		return e.buf
+	}
+	e := encoder{buf: append(dst, '{'), depth: 1}
+	for _, a := range r.Group() {
+		e.attr(a)
+	}
+	return append(e.buf, '}')
 }
 
 func appendReflect(dst []byte, v reflect.Value, depth int) []byte {
@@ -194,10 +226,27 @@ func appendReflect(dst []byte, v reflect.Value, depth int) []byte {
 	case reflect.Map:
 		return appendMap(dst, v, depth)
 	case reflect.Struct:
+		if m := messageOf(v); m != nil {
+			return appendProto(dst, m)
+		}
 		return appendStruct(dst, v, depth)
 	default:
 		return appendJSON(dst, v.Interface())
 	}
+}
+
+var messageType = reflect.TypeFor[proto.Message]()
+
+// messageOf returns a message that was given by value, or nil: what is marked in
+// it must stay unseen there too.
+func messageOf(v reflect.Value) proto.Message {
+	if !reflect.PointerTo(v.Type()).Implements(messageType) {
+		return nil
+	}
+	at := reflect.New(v.Type())
+	at.Elem().Set(v)
+	m, _ := at.Interface().(proto.Message)
+	return m
 }
 
 func appendList(dst []byte, v reflect.Value, depth int) []byte {

@@ -30,11 +30,12 @@ func (s *Sink) loop() {
 	}
 }
 
-// last writes what waits until nothing does, and lets later lines through.
+// last writes what waits until nothing does, or the writer fails, and lets later
+// lines through.
 func (s *Sink) last(spare, pretty []byte) {
 	for {
 		s.mu.Lock()
-		if len(s.pending) == 0 && s.dropped == 0 {
+		if len(s.pending) == 0 && (s.dropped == 0 || s.failing) {
 			s.closed = true
 			s.mu.Unlock()
 			return
@@ -48,9 +49,10 @@ func (s *Sink) last(spare, pretty []byte) {
 // that were dropped meanwhile.
 func (s *Sink) flush(spare, pretty []byte) (nextSpare, nextPretty []byte) {
 	s.mu.Lock()
-	batch, lines, dropped := s.pending, s.lines, s.dropped
+	batch, dropped := s.pending, s.dropped
 	s.pending, s.lines, s.dropped = spare[:0], 0, 0
 	s.mu.Unlock()
+	own := len(batch)
 	if dropped > 0 {
 		batch = appendDropped(batch, dropped)
 	}
@@ -59,10 +61,44 @@ func (s *Sink) flush(spare, pretty []byte) (nextSpare, nextPretty []byte) {
 		pretty = s.render(pretty[:0], batch)
 		out = pretty
 	}
-	if _, err := s.w.Write(out); err != nil {
-		s.count(lines)
-	}
+	n, err := s.put(out)
+	s.failed(err, batch[:own], min(n, own), dropped)
 	return reusable(batch), reusable(pretty)
+}
+
+// put writes lines, on a line of their own when half a line was written last,
+// and returns how much of them was taken.
+func (s *Sink) put(out []byte) (n int, err error) {
+	if s.torn {
+		if _, err := s.w.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		s.torn = false
+	}
+	n, err = s.w.Write(out)
+	if n > 0 {
+		s.torn = out[min(n, len(out))-1] != '\n'
+	}
+	return n, err
+}
+
+// failed counts the lines of a batch that a writer which failed did not take,
+// and keeps the number until it can be told.
+func (s *Sink) failed(err error, batch []byte, written int, dropped uint64) {
+	var lost uint64
+	if err != nil {
+		if s.cfg.Pretty {
+			written = 0 // what was rendered has another length
+		}
+		lost = uint64(bytes.Count(batch[written:], []byte{'\n'}))
+		s.count(lost)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing = err != nil
+	if s.failing {
+		s.dropped += dropped + lost
+	}
 }
 
 // maxIdle is the largest buffer that is kept whatever it held.
