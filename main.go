@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/keelson-dev/keelson/lifecycle"
 	"github.com/keelson-dev/keelson/telemetry/logs"
@@ -36,8 +37,19 @@ func exitCode(run func(ctx context.Context) error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, ErrPrinted) {
 		return 0
 	}
-	fmt.Fprintln(stderr, "error:", err)
+	say(stderr, "error: "+err.Error())
 	return 1
+}
+
+// say prints the last words of a process, but never waits for a pipe that nobody
+// reads: that may be the very error.
+func say(stderr io.Writer, text string) {
+	said := make(chan struct{})
+	go func() { defer close(said); fmt.Fprintln(stderr, text) }()
+	select {
+	case <-said:
+	case <-time.After(time.Second):
+	}
 }
 
 // grpcRoute is where gRPC's own log goes: nowhere, until a service runs. gRPC

@@ -37,7 +37,7 @@ func (c *core) observe() error {
 	keep := func(err error) { faults = append(faults, err) }
 	pretty, color, err := logs.Style(cfg.Log.Format, c.logOutput())
 	keep(err)
-	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: pretty, Color: color, Registerer: t.registry})
+	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: pretty, Color: color, FlushTimeout: cfg.Drain.Stop, Registerer: t.registry})
 	keep(err)
 	t.log = logs.New(t.sink, logs.Config{Service: c.name, Version: cfg.Version, Instance: cfg.InstanceID, Environment: cfg.Environment})
 	c.applyLog(cfg)
@@ -57,7 +57,7 @@ func (c *core) observe() error {
 func (c *core) tracing() traces.Config {
 	cfg := traces.Config{
 		Service: c.name, Version: c.cfg.Version, Instance: c.cfg.InstanceID, Environment: c.cfg.Environment,
-		Endpoint: c.cfg.Trace.Endpoint, Ratio: c.cfg.Trace.Ratio, Registerer: c.tel.registry, Logger: c.log,
+		Endpoint: c.cfg.Trace.Endpoint, Ratio: c.cfg.Trace.Ratio, ShutdownTimeout: c.cfg.Drain.Stop, Registerer: c.tel.registry, Logger: c.log,
 	}
 	if !c.cfg.Trace.Insecure && !isLoopback(cfg.Endpoint) {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}

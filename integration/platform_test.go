@@ -5,6 +5,7 @@ package integration_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,9 +44,19 @@ type instance struct {
 // start starts an instance and waits until it is registered.
 func (p *platform) start(id string, env ...string) *instance {
 	p.t.Helper()
+	log := &bytes.Buffer{}
+	i := p.startTo(id, log, env...)
+	i.log = log
+	return i
+}
+
+// startTo starts an instance that writes its log to a writer, directly when
+// that is a file.
+func (p *platform) startTo(id string, log io.Writer, env ...string) *instance {
+	p.t.Helper()
 	i := &instance{cmd: exec.Command(binary(p.t, "services/user/cmd/user")), log: &bytes.Buffer{}, done: make(chan struct{})} //nolint:gosec // built here
 	i.cmd.Dir = p.dir
-	i.cmd.Stdout, i.cmd.Stderr = i.log, i.log
+	i.cmd.Stdout, i.cmd.Stderr = log, log
 	i.cmd.Env = append(os.Environ(),
 		"KEELSON_INSTANCE_ID="+id, "KEELSON_LOG__FORMAT=json", "KEELSON_LOG__LEVEL=warn",
 		"KEELSON_GRPC__ADDRESS=127.0.0.1:0", "KEELSON_OPS__ADDRESS=127.0.0.1:0", "KEELSON_DEBUG__ADDRESS=off",
@@ -66,7 +77,7 @@ func (p *platform) start(id string, env ...string) *instance {
 		}
 		select {
 		case <-i.done:
-			p.t.Fatalf("instance %s ended:\n%s", id, i.log)
+			p.t.Fatalf("instance %s ended:\n%s", id, log)
 		default:
 		}
 		return false
