@@ -44,6 +44,9 @@ type Config struct {
 	loaded *config.Loaded
 }
 
+// Size is a number of bytes; configuration spells it 512, 64KiB or 4MiB.
+type Size = config.Size
+
 // ServerTLS names the files of a listener's TLS. All empty: plaintext. Files are
 // PEM.
 type ServerTLS struct {
@@ -76,16 +79,16 @@ type GRPCConfig struct {
 	Advertise string    `yaml:"advertise" doc:"host:port that is registered; default: the listening address"`
 	TLS       ServerTLS `yaml:"tls"`
 
-	MaxReceive        config.Size   `yaml:"max_receive" default:"4MiB" doc:"largest message received"`
-	MaxSend           config.Size   `yaml:"max_send" default:"16MiB" doc:"largest message sent"`
-	MaxHeaderList     config.Size   `yaml:"max_header_list" default:"16KiB" doc:"most header bytes of a call"`
-	MaxStreams        int           `yaml:"max_streams" default:"10000" min:"1" doc:"most concurrent streams of one connection"`
+	MaxReceive        Size          `yaml:"max_receive" default:"4MiB" min:"1KiB" max:"2047MiB" doc:"largest message received"`
+	MaxSend           Size          `yaml:"max_send" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message sent"`
+	MaxHeaderList     Size          `yaml:"max_header_list" default:"16KiB" min:"1KiB" max:"16MiB" doc:"most header bytes of a call"`
+	MaxStreams        int           `yaml:"max_streams" default:"10000" min:"1" max:"2147483647" doc:"most concurrent streams of one connection"`
 	HandshakeTimeout  time.Duration `yaml:"handshake_timeout" default:"10s" min:"100ms" doc:"most time for a connection's handshakes"`
 	MaxConnectionIdle time.Duration `yaml:"max_connection_idle" default:"15m" min:"1s" doc:"closes a connection with no call for so long"`
 	MaxConnectionAge  time.Duration `yaml:"max_connection_age" default:"30m" min:"1s" doc:"asks clients to reconnect after so long, jittered by 10 %"`
 	ConnectionGrace   time.Duration `yaml:"connection_age_grace" default:"30s" min:"1s" doc:"lets calls of an aged connection finish for so long"`
-	StreamWindow      config.Size   `yaml:"stream_window" default:"256KiB" doc:"flow-control window of a stream, static"`
-	ConnectionWindow  config.Size   `yaml:"connection_window" default:"1MiB" doc:"flow-control window of a connection, static"`
+	StreamWindow      Size          `yaml:"stream_window" default:"256KiB" min:"64KiB" max:"1GiB" doc:"flow-control window of a stream, static"`
+	ConnectionWindow  Size          `yaml:"connection_window" default:"1MiB" min:"64KiB" max:"1GiB" doc:"flow-control window of a connection, static"`
 	StreamWorkers     int           `yaml:"stream_workers" default:"256" min:"0" max:"65536" doc:"goroutines kept for calls; more calls get goroutines of their own"`
 	Reflection        bool          `yaml:"reflection" doc:"serve gRPC reflection; always served on loopback"`
 }
@@ -109,8 +112,8 @@ type DebugConfig struct {
 type ClientConfig struct {
 	TLS ClientTLS `yaml:"tls"`
 
-	MaxReceive   config.Size   `yaml:"max_receive" default:"16MiB" doc:"largest message received"`
-	MaxSend      config.Size   `yaml:"max_send" default:"16MiB" doc:"largest message sent"`
+	MaxReceive   Size          `yaml:"max_receive" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message received"`
+	MaxSend      Size          `yaml:"max_send" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message sent"`
 	ConnectTime  time.Duration `yaml:"connect_timeout" default:"2s" min:"100ms" doc:"time given to one connection attempt, and the longest backoff between them"`
 	LoadBalancer string        `yaml:"load_balancer" default:"round_robin" enum:"round_robin,pick_first" doc:"gRPC load-balancing policy"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout" default:"30m" min:"1s" doc:"closes connections with no call for so long"`
@@ -156,6 +159,6 @@ type DrainConfig struct {
 // PolicyConfig holds the defaults below every method's own policy.
 type PolicyConfig struct {
 	Timeout       time.Duration `yaml:"timeout" default:"10s" min:"1ms" reload:"true" doc:"deadline of unary methods that declare none"`
-	RetryAttempts int           `yaml:"retry_attempts" default:"3" min:"1" max:"5" reload:"true" doc:"how often a call that may be retried is sent at most"`
+	RetryAttempts int           `yaml:"retry_attempts" default:"3" min:"1" max:"5" doc:"how often a call that may be retried is sent at most"`
 	MaxCallers    int           `yaml:"max_callers" default:"10000" min:"1" doc:"most callers whose rate is counted one by one"`
 }

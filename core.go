@@ -52,7 +52,7 @@ func newCore(name string, cfg Config, opts []Option) (*core, error) {
 	}
 	c.table = policy.NewTable(policy.Linked()...)
 	c.table.Add(c.opts.descriptors...)
-	if err := c.applyPolicy(&c.cfg); err != nil {
+	if err := c.applyPolicy(&c.cfg, c.cfg.source()); err != nil {
 		return nil, err
 	}
 	var err error
@@ -65,10 +65,12 @@ func newCore(name string, cfg Config, opts []Option) (*core, error) {
 
 // configure completes the configuration and checks it.
 func (c *core) configure() error {
-	if c.cfg.loaded == nil {
-		if err := errors.Join(config.ApplyDefaults(&c.cfg), config.Check(&c.cfg)); err != nil {
-			return err
-		}
+	var err error
+	if c.cfg.loaded == nil { // otherwise what is zero was meant to be
+		err = config.ApplyDefaults(&c.cfg)
+	}
+	if err := errors.Join(err, config.Check(&c.cfg)); err != nil {
+		return err
 	}
 	c.cfg.Version = cmp.Or(c.cfg.Version, buildVersion())
 	c.cfg.InstanceID = cmp.Or(c.cfg.InstanceID, newInstanceID(c.name, c.cfg.GRPC.Address))
@@ -104,19 +106,23 @@ func buildVersion() string {
 }
 
 // applyPolicy compiles the table from a configuration, or changes nothing.
-func (c *core) applyPolicy(cfg *Config) error {
+// source tells where its values come from; nil: code.
+func (c *core) applyPolicy(cfg *Config, source func(path string) config.Source, accept ...func(*policy.Method, *policy.Effective) error) error {
 	overrides := make([]policy.Override, len(cfg.Methods))
 	for i, o := range cfg.Methods {
-		o.Origin = func(f policy.Field) string { return cfg.source(fmt.Sprintf("methods[%d].%s", i, f)) }
+		if source != nil {
+			o.Origin = func(f policy.Field) string { return source(fmt.Sprintf("methods[%d].%s", i, f)).String() }
+		}
 		overrides[i] = o
 	}
-	return c.table.Apply(policy.Defaults{UnaryTimeout: cfg.Policy.Timeout, RetryAttempts: cfg.Policy.RetryAttempts}, overrides)
+	return c.table.Apply(policy.Defaults{UnaryTimeout: cfg.Policy.Timeout, RetryAttempts: cfg.Policy.RetryAttempts}, overrides, accept...)
 }
 
-// source tells where a value of the configuration came from.
-func (cfg *Config) source(path string) string {
+// source tells where a value of the configuration came from; nil when all of it
+// was made in code.
+func (cfg *Config) source() func(path string) config.Source {
 	if cfg.loaded == nil {
-		return "code"
+		return nil
 	}
-	return cfg.loaded.Source(path).String()
+	return cfg.loaded.Source
 }

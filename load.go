@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/keelson-dev/keelson/internal/config"
+	"github.com/keelson-dev/keelson/policy"
 )
 
 // ErrPrinted is what [LoadConfig] returns when it was asked to print the
@@ -95,16 +96,25 @@ func (s *Service) watchConfig(ctx context.Context) error {
 	return s.cfg.loaded.Watch(ctx, s.reload)
 }
 
+// keepsRetries refuses what connections that were dialled already would not hear:
+// gRPC takes their retries once.
+func keepsRetries(m *policy.Method, next *policy.Effective) error {
+	if now := m.Effective().RetryAttempts; now != next.RetryAttempts {
+		return fmt.Errorf("retry_attempts of %s changed from %d to %d (%s) and cannot change while the service runs; it needs a restart; set it back, or restart the instance",
+			m.FullName, now, next.RetryAttempts, next.Source(policy.FieldRetryAttempts))
+	}
+	return nil
+}
+
 // reload takes over a changed configuration, or nothing of it.
 func (s *Service) reload() {
 	var cfg *Config
-	changed, _, err := s.cfg.loaded.Reload(func(next any) error {
+	changed, _, err := s.cfg.loaded.Reload(func(next any, source func(string) config.Source) error {
 		var err error
 		if cfg, err = embedded(next); err != nil {
 			return err
 		}
-		cfg.loaded = s.cfg.loaded
-		return s.applyPolicy(cfg)
+		return s.applyPolicy(cfg, source, s.fitsDrain, keepsRetries)
 	})
 	switch {
 	case err != nil:

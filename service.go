@@ -77,12 +77,18 @@ func (s *Service) checkAddresses() error {
 func (s *Service) checkDrain() error {
 	var faults []error
 	for _, m := range s.table.Methods() {
-		if e := m.Effective(); m.Kind == policy.Unary && e.Timeout > s.cfg.Drain.Calls && s.serves(m.Service) {
-			faults = append(faults, fmt.Errorf("drain.calls: %s is shorter than the deadline of %s (%s, from %s); calls would be cut off in every rollout: raise drain.calls or shorten the deadline",
-				s.cfg.Drain.Calls, m.FullName, e.Timeout, e.Source(policy.FieldTimeout)))
-		}
+		faults = append(faults, s.fitsDrain(m, m.Effective()))
 	}
 	return errors.Join(faults...)
+}
+
+// fitsDrain is checkDrain for one method.
+func (s *Service) fitsDrain(m *policy.Method, e *policy.Effective) error {
+	if m.Kind != policy.Unary || e.Timeout <= s.cfg.Drain.Calls || !s.serves(m.Service) {
+		return nil
+	}
+	return fmt.Errorf("drain.calls: %s is shorter than the deadline of %s (%s, from %s); calls would be cut off in every rollout: raise drain.calls or shorten the deadline",
+		s.cfg.Drain.Calls, m.FullName, e.Timeout, e.Source(policy.FieldTimeout))
 }
 
 func (s *Service) serves(service string) bool {

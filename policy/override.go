@@ -37,8 +37,12 @@ func (d Defaults) withDefaults() Defaults {
 	return d
 }
 
+// maxRate is more than any instance can do.
+const maxRate = 1_000_000_000
+
 // Override changes the policy of one method, or of all methods of a service.
-// Zero fields change nothing.
+// Zero fields change nothing. retry_attempts of a whole service are those of its
+// methods that may be retried.
 type Override struct {
 	// Method is /package.Service/Method, or /package.Service/* for all methods
 	// of a service. One that does not exist is an error.
@@ -120,11 +124,23 @@ func (m *Method) applyOption(e *Effective) {
 	}
 }
 
-// apply overlays an override on a policy.
-func (o *Override) apply(e *Effective) {
+// checkOption reports what of the .proto's option makes no sense.
+func (m *Method) checkOption() error {
+	timeout, idle := m.option.GetTimeout().AsDuration(), m.option.GetIdleTimeout().AsDuration()
+	switch {
+	case timeout < 0 || idle < 0:
+		return fmt.Errorf("the .proto of %s declares a negative timeout or idle_timeout; declare zero for none", m.FullName)
+	case idle > 0 && m.Kind == Unary:
+		return fmt.Errorf("the .proto of %s declares an idle_timeout, but the method is unary; declare a timeout", m.FullName)
+	}
+	return nil
+}
+
+// apply overlays an override on a method's policy.
+func (o *Override) apply(m *Method, e *Effective) {
 	setDuration(&e.Timeout, o.Timeout, e, o, FieldTimeout)
 	setDuration(&e.IdleTimeout, o.IdleTimeout, e, o, FieldIdleTimeout)
-	if o.RetryAttempts != 0 {
+	if o.RetryAttempts == 1 || o.RetryAttempts > 1 && m.Retryable() { // of a whole service, those that may be retried
 		e.RetryAttempts, e.sources[FieldRetryAttempts] = o.RetryAttempts, o.origin(FieldRetryAttempts)
 	}
 	o.applyRate(e, o.Rate, o.Burst, &e.Rate, &e.Burst, FieldRate, FieldBurst)
@@ -161,6 +177,12 @@ func (o *Override) validate(m *Method) []string {
 	}
 	if math.IsNaN(o.Rate) || math.IsInf(o.Rate, 0) || math.IsNaN(o.CallerRate) || math.IsInf(o.CallerRate, 0) {
 		faults = append(faults, "rate and caller_rate are finite numbers of calls per second")
+	}
+	if o.Rate > maxRate || o.CallerRate > maxRate {
+		faults = append(faults, fmt.Sprintf("rate and caller_rate are at most %d calls per second; negative is unlimited", maxRate))
+	}
+	if o.IdleTimeout > 0 && m != nil && m.Kind == Unary {
+		faults = append(faults, fmt.Sprintf("idle_timeout is for streams, and %s is unary; set its timeout", m.FullName))
 	}
 	return faults
 }

@@ -84,6 +84,7 @@ func (i Idempotency) String() string {
 
 // UnknownName is the method under which calls to methods that no table holds
 // are accounted, so that a hostile client cannot make metric labels.
+// Streams among them are accounted by themselves, under the same name.
 const UnknownName = "unknown"
 
 // Method is one method of a [Table]. The pointer is stable for the table's

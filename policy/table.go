@@ -21,8 +21,9 @@ import (
 // atomic load and a map look-up; adding and applying copy. Safe for concurrent
 // use.
 type Table struct {
-	methods atomic.Pointer[map[string]*Method]
-	unknown *Method
+	methods       atomic.Pointer[map[string]*Method]
+	unknown       *Method
+	unknownStream *Method
 
 	mu        sync.Mutex // guards writers
 	defaults  Defaults
@@ -31,11 +32,16 @@ type Table struct {
 
 // NewTable returns a table that holds the methods of the given services.
 func NewTable(services ...protoreflect.ServiceDescriptor) *Table {
-	t := &Table{unknown: &Method{FullName: UnknownName, Service: UnknownName, Name: UnknownName}}
-	t.unknown.effective.Store(t.unknown.base(Defaults{}))
+	t := &Table{unknown: unknown(Unary), unknownStream: unknown(BidiStream)}
 	t.methods.Store(&map[string]*Method{})
 	t.Add(services...)
 	return t
+}
+
+func unknown(k Kind) *Method {
+	m := &Method{FullName: UnknownName, Service: UnknownName, Name: UnknownName, Kind: k}
+	m.effective.Store(m.base(Defaults{}))
+	return m
 }
 
 // Linked returns the services of every descriptor linked into the process.
@@ -61,6 +67,10 @@ func (t *Table) Lookup(fullName string) *Method {
 
 // Unknown returns the method under which all others are accounted.
 func (t *Table) Unknown() *Method { return t.unknown }
+
+// UnknownStream returns the method under which a client accounts for streams of
+// methods that no table holds: like every stream, they have no deadline.
+func (t *Table) UnknownStream() *Method { return t.unknownStream }
 
 // Methods returns all methods, ordered by full name.
 func (t *Table) Methods() []*Method {
@@ -115,35 +125,55 @@ func (t *Table) add(methods []*Method) {
 
 // Apply replaces the defaults and the overrides. It changes nothing when
 // anything is wrong, and then reports all faults at once. Methods that nothing
-// holds are faults that name the nearest one.
-func (t *Table) Apply(d Defaults, overrides []Override) error {
+// holds are faults that name the nearest one, and so is an option in a .proto
+// that makes no sense. When all that is well, each of accept is asked about each
+// method and what would hold for it; the method still has what holds now.
+//
+// Overrides are laid one over the other in their order, so that a later one wins.
+func (t *Table) Apply(d Defaults, overrides []Override, accept ...func(m *Method, next *Effective) error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	methods := *t.methods.Load()
+	methods := t.Methods()
+	if err := t.checkAll(d, overrides, methods); err != nil {
+		return err
+	}
+	var faults []error
+	next := make([]*Effective, len(methods))
+	for i, m := range methods {
+		next[i] = t.compile(m, d, overrides)
+		for _, ask := range accept {
+			faults = append(faults, ask(m, next[i]))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	t.defaults, t.overrides = d, slices.Clone(overrides)
+	for i, m := range methods {
+		m.effective.Store(next[i])
+	}
+	return nil
+}
+
+func (t *Table) checkAll(d Defaults, overrides []Override, methods []*Method) error {
 	var faults []error
 	for i := range overrides {
-		if err := check(&overrides[i], methods); err != nil {
-			faults = append(faults, err)
-		}
+		faults = append(faults, check(&overrides[i], *t.methods.Load()))
 	}
 	if d.RetryAttempts < 0 || d.RetryAttempts > MaxRetryAttempts {
 		faults = append(faults, fmt.Errorf("retry attempts are %d; valid are 1 (never again) to %d", d.RetryAttempts, MaxRetryAttempts))
 	}
-	if len(faults) > 0 {
-		return errors.Join(faults...)
-	}
-	t.defaults, t.overrides = d, slices.Clone(overrides)
 	for _, m := range methods {
-		m.effective.Store(t.compile(m, d, overrides))
+		faults = append(faults, m.checkOption())
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (t *Table) compile(m *Method, d Defaults, overrides []Override) *Effective {
 	e := m.base(d)
 	for i := range overrides {
 		if overrides[i].matches(m) {
-			overrides[i].apply(e)
+			overrides[i].apply(m, e)
 		}
 	}
 	return e

@@ -11,9 +11,10 @@ import (
 // tagged reload:"true" may have changed. On any fault nothing changes at all,
 // and the error is Faults.
 //
-// If something changed, each of accept is asked in turn with the new struct
-// before it takes effect; the first error is returned, and nothing has changed.
-func (ld *Loaded) Reload(accept ...func(next any) error) (changed []string, next any, err error) {
+// If something changed, each of accept is asked in turn with the new struct, and
+// with what tells where its values come from, before it takes effect; the first
+// error is returned, and nothing has changed.
+func (ld *Loaded) Reload(accept ...func(next any, source func(path string) Source) error) (changed []string, next any, err error) {
 	ld.reloading.Lock()
 	defer ld.reloading.Unlock()
 	value, sources, err := ld.layers()
@@ -27,8 +28,9 @@ func (ld *Loaded) Reload(accept ...func(next any) error) (changed []string, next
 	fresh := reflect.New(value.Type())
 	fresh.Elem().Set(clone(ld.schema, value))
 	if len(changed) > 0 {
+		source := func(path string) Source { return sourceOf(sources, path) }
 		for _, ask := range accept {
-			if err := ask(fresh.Interface()); err != nil {
+			if err := ask(fresh.Interface(), source); err != nil {
 				return nil, nil, err
 			}
 		}

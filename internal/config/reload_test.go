@@ -98,7 +98,9 @@ func TestWhatNobodyAcceptsDoesNotTakeEffect(t *testing.T) {
 	}
 	before := printed(t, ld)
 	unknown := errors.New("there is no method /b")
-	refuse := func(next any) error {
+	var from string
+	refuse := func(next any, source func(string) config.Source) error {
+		from = source("methods[0].method").String()
 		if next.(*serviceConfig).Methods[0].Method == "/b" {
 			return unknown
 		}
@@ -113,9 +115,12 @@ func TestWhatNobodyAcceptsDoesNotTakeEffect(t *testing.T) {
 	if diff := cmp.Diff(before, printed(t, ld)); diff != "" {
 		t.Error(diff)
 	}
-	rewrite(t, name, "methods: [{method: /c}]\n")
+	rewrite(t, name, "\n\nmethods: [{method: /c}]\n")
 	if changed, _, err := ld.Reload(refuse); err != nil || len(changed) != 1 {
 		t.Errorf("changed %v, error %v", changed, err)
+	}
+	if from != name+":3" {
+		t.Errorf("who is asked learns that the value comes from %q, want line 3 of the new file", from)
 	}
 }
 

@@ -117,7 +117,7 @@ type MethodPolicy struct {
 	// none. Negative durations are rejected at start.
 	Timeout *durationpb.Duration `protobuf:"bytes,1,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	// How long a stream may go without a message in either direction before the
-	// server ends it with DEADLINE_EXCEEDED. Streams only; a unary method that
+	// server ends it with ABORTED (reason STREAM_IDLE). Streams only; a unary method that
 	// sets it is rejected at start.
 	//
 	// Absent or zero: a stream may be idle for as long as its connection lives.
