@@ -42,7 +42,7 @@ func TestSuitePassesADriverThatKeepsTheContract(t *testing.T) {
 func TestFaulty(t *testing.T) {
 	f := os.Getenv(faultVariable)
 	if f == "" {
-		t.Skip("run by TestSuiteFailsADriverThatDoesNot only")
+		return // it is the child of TestSuiteFailsADriverThatDoesNot
 	}
 	discoverytest.Run(t, func(*testing.T) discoverytest.Harness {
 		h := harness(fault(f), time.Second)
@@ -53,6 +53,11 @@ func TestFaulty(t *testing.T) {
 			h.Without = map[discoverytest.Feature]string{discoverytest.Wipe: "we do not like it"}
 		case "there is no driver":
 			h.Driver = nil
+		case absent:
+			h.Stop, h.Start, h.Wipe, h.Corrupt = nil, nil, nil, nil
+			h.Without = map[discoverytest.Feature]string{
+				discoverytest.Outage: "this is a test of Without", discoverytest.Wipe: "as above", discoverytest.Corrupt: "as above",
+			}
 		}
 		return h
 	})
@@ -96,13 +101,22 @@ func TestSuiteFailsADriverThatDoesNot(t *testing.T) {
 	}
 }
 
+// absent is what a child leaves out with a reason for it.
+const absent = "features are left out for a reason"
+
 func TestFeatureThatIsAbsentForAReasonIsSkipped(t *testing.T) {
-	discoverytest.Run(t, func(*testing.T) discoverytest.Harness {
-		h := harness("", 0)
-		h.Stop, h.Start, h.Wipe, h.Corrupt = nil, nil, nil, nil
-		h.Without = map[discoverytest.Feature]string{
-			discoverytest.Outage: "this is a test of Without", discoverytest.Wipe: "as above", discoverytest.Corrupt: "as above",
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFaulty$", "-test.v")
+	cmd.Env = append(os.Environ(), faultVariable+"="+absent)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("the suite failed: %v\n%s", err, out)
+	}
+	for _, name := range []string{
+		"an_outage_is_an_error_and_never_an_empty_list", "a_registration_survives_an_outage_at_start",
+		"a_registration_comes_back_after_a_wipe", "an_unreadable_entry_does_not_spoil_the_others",
+	} {
+		if !strings.Contains(string(out), "--- SKIP: TestFaulty/"+name) {
+			t.Errorf("%s was not skipped:\n%s", name, out)
 		}
-		return h
-	})
+	}
 }

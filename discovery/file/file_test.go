@@ -268,7 +268,7 @@ func child(t *testing.T) (pid int, end func()) {
 // TestChild is the process that child starts.
 func TestChild(t *testing.T) {
 	if os.Getenv("KEELSONTEST_CHILD") == "" {
-		t.Skip("runs as a child of other tests only")
+		return // it is the child of other tests
 	}
 	var b bytes.Buffer
 	_, _ = b.ReadFrom(os.Stdin)
