@@ -71,13 +71,13 @@ func (s *Service) assemble() {
 		r.OnStart(h.name, h.run)
 	}
 	r.OnStart("grpc listener", func(ctx context.Context) error { return s.listen(ctx) })
-	r.OnStart("serve", func(context.Context) error {
+	// One step, and the last: once calls are accepted, an end is a drain.
+	r.OnStart("serve", func(ctx context.Context) error {
 		started.Set(true, "")
 		listening.Set(true, "")
 		r.Go("grpc server", func(context.Context) error { return s.serveGRPC() })
-		return nil
+		return s.register(ctx)
 	})
-	r.OnStart("registration", s.register)
 
 	r.Go("health checks", s.health.Run)
 	if s.cfg.loaded != nil {

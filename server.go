@@ -30,6 +30,7 @@ type server struct {
 	handlers sync.WaitGroup          // handlers that run apart from gRPC's goroutine
 	lastCall atomic.Int64            // when a call began last, Unix nanoseconds
 	streams  atomic.Int64            // open streams
+	trailers sync.Pool               // metadata.MD with one correlation ID
 }
 
 func newServer(c *core) *server {

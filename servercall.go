@@ -42,7 +42,6 @@ type serverCall struct {
 	idle     *idleTimer
 	sendFree sync.Mutex // held while a message is being sent, for calls that run apart
 	answered bool       // guarded by sendFree: the answer has been given
-	trailer  [1]string
 }
 
 // serve is the handler of every method.
@@ -70,8 +69,7 @@ func (m *method) begin(ss grpc.ServerStream) *serverCall {
 		c.Peer = p.Addr
 	}
 	c.CorrelationID = correlationID(ctx)
-	c.trailer[0] = c.CorrelationID
-	ss.SetTrailer(metadata.MD{call.CorrelationKey: c.trailer[:]})
+	m.sendBack(ss, c.CorrelationID)
 	m.tel.traces.Begin(&c.Call)
 	m.metrics.Begin(&c.Call)
 	c.release = deadline.Begin(&c.Call)
@@ -80,6 +78,19 @@ func (m *method) begin(ss grpc.ServerStream) *serverCall {
 	}
 	m.tel.zpages.Begin(&c.Call)
 	return c
+}
+
+// sendBack puts the correlation ID into the trailer: never into a header, for
+// gRPC retries no call that a header was sent for. gRPC copies what it is given,
+// so the map is used again.
+func (s *server) sendBack(ss grpc.ServerStream, id string) {
+	md, ok := s.trailers.Get().(metadata.MD)
+	if !ok {
+		md = metadata.MD{call.CorrelationKey: make([]string, 1)}
+	}
+	md[call.CorrelationKey][0] = id
+	ss.SetTrailer(md)
+	s.trailers.Put(md)
 }
 
 // beginStream lets the drain and an idle timeout end the stream's context.
