@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -233,7 +234,7 @@ func (r *Runner) drain(total context.Context) {
 	steps := slices.Clone(r.drains)
 	r.mu.Unlock()
 	for _, s := range steps {
-		r.bounded(ctx, total, "drain step", s)
+		r.bounded(ctx, total, kindDrain, s)
 	}
 }
 
@@ -292,13 +293,20 @@ func (r *Runner) bounded(ctx, total context.Context, kind string, s Step) {
 	r.record(err)
 }
 
+// kindDrain is the kind of the drain's steps, in logs and errors.
+const kindDrain = "drain step"
+
 func (r *Runner) logStep(t *task, err error) {
 	log := r.options.log.With("kind", t.kind, "name", t.name, "duration", time.Since(t.began))
 	if err != nil {
 		log.Error("lifecycle: step failed", "error", err.Error())
 		return
 	}
-	log.Info("lifecycle: step done")
+	level := slog.LevelDebug
+	if t.kind == kindDrain {
+		level = slog.LevelInfo // how a rollout went is worth a line
+	}
+	log.Log(context.Background(), level, "lifecycle: step done")
 }
 
 // finish enters the last state and makes the error of Run.
