@@ -37,10 +37,11 @@ type core struct {
 }
 
 func newCore(name string, cfg Config, opts []Option) (*core, error) {
-	c := &core{name: name, cfg: cfg, domain: name, targets: target.NewRegistry()}
+	c := &core{name: name, cfg: cfg, targets: target.NewRegistry()}
 	for _, o := range opts {
 		o.apply(&c.opts)
 	}
+	c.domain = cmp.Or(c.opts.domain, name)
 	if err := discovery.ValidateService(name); err != nil {
 		return nil, fmt.Errorf("name of the service: %w", err)
 	}

@@ -20,6 +20,7 @@ type options struct {
 	clientUnary  []grpc.UnaryClientInterceptor
 	clientStream []grpc.StreamClientInterceptor
 	server       []grpc.ServerOption
+	domain       string
 	classifiers  []errs.Classifier
 	descriptors  []protoreflect.ServiceDescriptor
 	driver       discovery.Driver
@@ -58,6 +59,12 @@ func WithClientInterceptors(unary []grpc.UnaryClientInterceptor, stream []grpc.S
 // Interceptors belong in [WithUnaryInterceptors] and [WithStreamInterceptors].
 func WithServerOptions(s ...grpc.ServerOption) Option {
 	return optionFunc(func(o *options) { o.server = append(o.server, s...) })
+}
+
+// WithErrorDomain sets the domain of the errors that the service makes (AIP-193),
+// such as user.example.com; default: the service's name.
+func WithErrorDomain(domain string) Option {
+	return optionFunc(func(o *options) { o.domain = domain })
 }
 
 // WithErrors tells how the service's domain and infrastructure errors map to

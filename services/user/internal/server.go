@@ -27,7 +27,7 @@ func Run(ctx context.Context, args []string) error {
 	if err := keelson.LoadConfig(&cfg, args); err != nil {
 		return err
 	}
-	service, err := keelson.New(Name, cfg.Config)
+	service, err := keelson.New(Name, cfg.Config, keelson.WithErrorDomain(Domain))
 	if err != nil {
 		return err
 	}
