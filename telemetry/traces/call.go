@@ -3,6 +3,7 @@ package traces
 import (
 	"context"
 	"net"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	otelcodes "go.opentelemetry.io/otel/codes"
@@ -149,16 +150,22 @@ func (t *Tracing) End(c *call.Call) {
 	c.Span.End(trace.WithTimestamp(c.Start.Add(c.Duration)))
 }
 
+// maxStatus is the longest text of a span's status, in bytes.
+const maxStatus = 1 << 10
+
 // failure marks a span that failed. At a server what the caller got wrong is no
 // error of the span, as the conventions have it.
 func failure(c *call.Call) []attribute.KeyValue {
 	name := errs.CodeName(c.Code)
 	if c.Side == call.Client || serverFault(c.Code) {
-		text := name
+		why := name
 		if c.Failure != nil {
-			text = c.Failure.Error()
+			why = c.Failure.Error()
 		}
-		c.Span.SetStatus(otelcodes.Error, text[:min(len(text), 1<<10)])
+		if len(why) > maxStatus {
+			why = strings.ToValidUTF8(why[:maxStatus], "") // the half of a character
+		}
+		c.Span.SetStatus(otelcodes.Error, why)
 	}
 	kv := []attribute.KeyValue{semconv.ErrorTypeKey.String(name)}
 	if reason := errs.Reason(c.Failure); reason != "" {

@@ -2,6 +2,7 @@ package traces_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -10,9 +11,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
+	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/telemetry/traces"
 )
 
@@ -125,6 +132,45 @@ func TestSpansReachTheCollector(t *testing.T) {
 		})
 	}
 }
+
+// A string that is no UTF-8 makes protobuf refuse the whole batch that it is in.
+func TestAStringThatIsNoTextCostsNoSpan(t *testing.T) {
+	f := &fakeCollector{arrived: make(chan string, 100)}
+	tr, reg, stop := newExporting(t, traces.Config{Endpoint: startCollector(t, f), Service: "s\xff", Environment: "\xfe"})
+	record(tr, 1)
+	unknown := server("traceparent", sampled)
+	unknown.Method = policy.NewTable().Unknown()
+	unknown.Context = grpc.NewContextWithServerTransportStream(unknown.Context, named("/evil\xff/\xc3"))
+	tr.Begin(unknown)
+	end(tr, unknown, errs.Unimplemented("X", "no method"))
+	cutInARune := server("traceparent", sampled)
+	tr.Begin(cutInARune)
+	end(tr, cutInARune, errs.Internal("X", "%s", strings.Repeat("\u00e9\u20ac", 1000)))
+	handlers := server("traceparent", sampled)
+	tr.Begin(handlers)
+	_, span := tr.Provider().Tracer("t\xff").Start(handlers, "work\xff", trace.WithAttributes(attribute.String("k\xff", "v\xff"), attribute.StringSlice("l", []string{"\xff"}),
+		attribute.KeyValue{Key: "m", Value: attribute.MapValue(attribute.KeyValue{Key: "\xff", Value: attribute.SliceValue(attribute.StringValue("\xff"))})}))
+	span.AddEvent("e\xff", trace.WithAttributes(attribute.String("k", "\xff")))
+	span.RecordError(errors.New("\xff"))
+	span.AddLink(trace.Link{SpanContext: handlers.SpanContext, Attributes: []attribute.KeyValue{attribute.String("k", "\xff")}})
+	span.SetStatus(codes.Error, "bad \xff")
+	span.End()
+	end(tr, handlers, nil)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := spans(t, reg); got["exported"] != 5 || got["failed"] != 0 {
+		t.Errorf("of 5 spans: %v", got)
+	}
+}
+
+// named is a server's transport stream that only knows its method.
+type named string
+
+func (s named) Method() string             { return string(s) }
+func (named) SetHeader(metadata.MD) error  { return nil }
+func (named) SendHeader(metadata.MD) error { return nil }
+func (named) SetTrailer(metadata.MD) error { return nil }
 
 func TestACollectorThatIsAwayBlocksNothingAndIsBounded(t *testing.T) {
 	const queue, calls = 64, 5000

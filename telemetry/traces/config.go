@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ type Config struct {
 	// span; empty ones are left out.
 	Service, Version, Instance, Environment string
 	// Endpoint is the OTLP collector: host:port, or a URL with http:// for
-	// plaintext and https:// for TLS. Empty: no export. Headers, such as a key,
+	// plaintext and https:// for TLS, whose port is 4317 when they name none.
+	// Empty: no export. Headers, such as a key,
 	// are taken from OTEL_EXPORTER_OTLP_HEADERS.
 	Endpoint string
 	// TLS secures the connection to a host:port; nil: plaintext.
@@ -79,11 +81,47 @@ func (c *Config) validate() error {
 	if !(c.Ratio >= 0 && c.Ratio <= 1) {
 		faults = append(faults, fmt.Errorf("trace ratio is %v; valid are 0 (none) to 1 (all)", c.Ratio))
 	}
-	if c.Endpoint == "" || strings.HasPrefix(c.Endpoint, "http://") || strings.HasPrefix(c.Endpoint, "https://") {
-		return errors.Join(faults...)
-	}
-	if _, _, err := net.SplitHostPort(c.Endpoint); err != nil {
-		faults = append(faults, fmt.Errorf("trace endpoint %q: %w; write host:port, or http://host:port", c.Endpoint, err))
+	if c.Endpoint != "" {
+		faults = append(faults, checkEndpoint(c.Endpoint))
 	}
 	return errors.Join(faults...)
+}
+
+// defaultPort is that of OTLP over gRPC.
+const defaultPort = "4317"
+
+// checkEndpoint refuses what the exporter would take for something else: it
+// falls back to its own default when an endpoint does not parse.
+func checkEndpoint(endpoint string) error {
+	if !strings.Contains(endpoint, "://") {
+		_, port, err := net.SplitHostPort(endpoint)
+		switch {
+		case err != nil:
+			return fmt.Errorf("trace endpoint %q: %w; write host:port, or http://host:port", endpoint, err)
+		case port == "" || strings.Contains(port, "/"):
+			return fmt.Errorf("trace endpoint %q has no port; write host:%s, or http://host:%s", endpoint, defaultPort, defaultPort)
+		}
+		return nil
+	}
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil:
+		return fmt.Errorf("trace endpoint: %w; write host:port, or http://host:port", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("trace endpoint %q: the scheme %q is not known; use http:// for plaintext, https:// for TLS", endpoint, u.Scheme)
+	case u.Hostname() == "":
+		return fmt.Errorf("trace endpoint %q names no host", endpoint)
+	case u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "":
+		return fmt.Errorf("trace endpoint %s://%s has more than a host and a port, which OTLP over gRPC has no use for", u.Scheme, u.Host)
+	}
+	return nil
+}
+
+// endpointURL returns a URL with its port.
+func endpointURL(endpoint string) string {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Port() != "" {
+		return endpoint
+	}
+	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), defaultPort)
 }

@@ -88,7 +88,7 @@ func (c *Config) options() []otlptracegrpc.Option {
 	}
 	switch {
 	case strings.Contains(c.Endpoint, "://"):
-		return append(options, otlptracegrpc.WithEndpointURL(c.Endpoint))
+		return append(options, otlptracegrpc.WithEndpointURL(endpointURL(c.Endpoint)))
 	case c.TLS != nil:
 		return append(options, otlptracegrpc.WithEndpoint(c.Endpoint), otlptracegrpc.WithTLSCredentials(credentials.NewTLS(c.TLS)))
 	default:

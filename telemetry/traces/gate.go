@@ -30,6 +30,7 @@ func (g *gate) OnEnd(s sdktrace.ReadOnlySpan) {
 		g.drop()
 		return
 	}
+	s = clean(s)
 	g.mu.RLock()
 	next, closed := g.next, g.closed
 	if next != nil && !closed {

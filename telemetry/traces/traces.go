@@ -79,8 +79,8 @@ func (c *Config) resource() *resource.Resource {
 		semconv.DeploymentEnvironmentNameKey.String(c.Environment),
 		semconv.TelemetrySDKLanguageGo, semconv.TelemetrySDKName("opentelemetry"),
 	} {
-		if kv.Value.AsString() != "" {
-			known = append(known, kv)
+		if v := kv.Value.AsString(); v != "" {
+			known = append(known, kv.Key.String(text(v)))
 		}
 	}
 	return resource.NewWithAttributes(semconv.SchemaURL, known...)

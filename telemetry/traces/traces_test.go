@@ -3,6 +3,7 @@ package traces_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -343,7 +344,11 @@ func TestTheResourceNamesTheService(t *testing.T) {
 }
 
 func TestWrongConfigurationsAreNamed(t *testing.T) {
-	for _, cfg := range []traces.Config{{Ratio: 2}, {Ratio: -0.1}, {Endpoint: "collector"}} {
+	for _, cfg := range []traces.Config{
+		{Ratio: 2}, {Ratio: -0.1}, {Ratio: math.NaN()}, {Endpoint: "collector"}, {Endpoint: "collector:"}, {Endpoint: "unix:///run/otel"},
+		{Endpoint: "grpc://collector:4317"}, {Endpoint: "http://"}, {Endpoint: "http://:4317"}, {Endpoint: "http://collector:port"},
+		{Endpoint: "https://collector:4317/v1/traces"}, {Endpoint: "https://key@collector:4317"},
+	} {
 		if _, err := traces.New(cfg); err == nil || !strings.Contains(err.Error(), "trace ") {
 			t.Errorf("%+v: %v", cfg, err)
 		}
