@@ -1,6 +1,7 @@
 package keelson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -32,18 +33,25 @@ type clientMethod struct {
 // clientMethods resolves methods by name; each is resolved once.
 type clientMethods struct {
 	core   *core
-	byName *sync.Map // full name -> *clientMethod
+	byName *sync.Map // full name, or the policy of unknown ones -> *clientMethod
 }
 
 func newClientMethods(c *core) clientMethods { return clientMethods{core: c, byName: &sync.Map{}} }
 
-func (ms clientMethods) get(fullName string) *clientMethod {
+func (ms clientMethods) get(fullName string, stream bool) *clientMethod {
 	if m, ok := ms.byName.Load(fullName); ok {
 		return m.(*clientMethod)
 	}
 	p := ms.core.table.Lookup(fullName)
+	if stream && p == ms.core.table.Unknown() {
+		p = ms.core.table.UnknownStream()
+	}
 	// Names that no table holds share one entry, so that they are bounded.
-	m, _ := ms.byName.LoadOrStore(p.FullName, &clientMethod{policy: p, metrics: ms.core.tel.called.For(p)})
+	key := any(fullName)
+	if p.FullName == policy.UnknownName {
+		key = p
+	}
+	m, _ := ms.byName.LoadOrStore(key, &clientMethod{policy: p, metrics: ms.core.tel.called.For(p)})
 	return m.(*clientMethod)
 }
 
@@ -57,49 +65,34 @@ type clientCall struct {
 	once    sync.Once
 }
 
-func (c *Client) newCall(ctx context.Context, fullName string, cc *grpc.ClientConn) *clientCall {
-	m := c.methods.get(fullName)
+func (c *Client) newCall(ctx context.Context, fullName string, stream bool, cc *grpc.ClientConn) *clientCall {
+	m := c.methods.get(fullName, stream)
 	r := &clientCall{client: c, method: m}
 	r.Call.Context = ctx
 	r.Method, r.Side, r.Start, r.Target = m.policy, call.Client, time.Now(), cc.Target()
-	r.CorrelationID = call.CorrelationID(ctx)
+	r.CorrelationID = cmp.Or(call.OutgoingCorrelationID(ctx), call.CorrelationID(ctx))
 	if r.CorrelationID == "" {
-		r.CorrelationID = outgoingCorrelationID(ctx)
+		r.CorrelationID = call.NewCorrelationID()
 	}
 	r.release = deadline.Begin(&r.Call)
 	c.tel.traces.Begin(&r.Call)
 	m.metrics.Begin(&r.Call)
-	r.Call.Context = metadata.AppendToOutgoingContext(r.Call.Context, c.outgoing(r)...)
+	pairs := append(make([]string, 0, 8), call.CorrelationKey, r.CorrelationID)
+	r.Call.Context = call.SetOutgoing(r.Call.Context, c.tel.traces.Outgoing(&r.Call, pairs)...)
 	return r
-}
-
-// outgoingCorrelationID takes the ID that a caller outside a call has put into
-// the outgoing metadata, and makes one otherwise.
-func outgoingCorrelationID(ctx context.Context) string {
-	if md, ok := metadata.FromOutgoingContext(ctx); ok {
-		if v := md.Get(call.CorrelationKey); len(v) > 0 && call.ValidCorrelationID(v[0]) {
-			return v[0]
-		}
-	}
-	return call.NewCorrelationID()
-}
-
-// outgoing returns the metadata that goes out.
-func (c *Client) outgoing(r *clientCall) []string {
-	pairs := make([]string, 0, 8)
-	if md, ok := metadata.FromOutgoingContext(r.Call.Context); !ok || len(md.Get(call.CorrelationKey)) == 0 {
-		pairs = append(pairs, call.CorrelationKey, r.CorrelationID)
-	}
-	return c.tel.traces.Outgoing(&r.Call, pairs)
 }
 
 // unary is the client's half of a unary call, in one interceptor.
 func (c *Client) unary(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	r := c.newCall(ctx, fullName, cc)
+	r := c.newCall(ctx, fullName, false, cc)
 	err := invoke(&r.Call, fullName, r.withRequestID(req), reply, cc, append(opts, grpc.Peer(&r.peer))...)
-	if err == nil {
+	if r.Attempts.Load() > 0 {
 		r.Sent.Add(1)
+		r.method.metrics.Sent()
+	}
+	if err == nil {
 		r.Received.Add(1)
+		r.method.metrics.Received()
 	}
 	return r.finish(err)
 }
@@ -151,7 +144,7 @@ var errNotReady = errors.New("no instance was ready")
 // bounded by the default deadline of calls.
 func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, fullName string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, stop := context.WithCancelCause(ctx)
-	r := c.newCall(ctx, fullName, cc)
+	r := c.newCall(ctx, fullName, true, cc)
 	// gRPC calls it exactly once, however the stream ends.
 	opts = append(opts, grpc.Peer(&r.peer), grpcx.OnFinish(func(err error) {
 		if errors.Is(err, io.EOF) {
@@ -162,9 +155,12 @@ func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cli
 	}))
 	patience := time.AfterFunc(c.cfg.Policy.Timeout, func() { stop(errNotReady) })
 	cs, err := open(&r.Call, desc, cc, fullName, opts...)
-	patience.Stop()
-	if err != nil {
-		if errors.Is(context.Cause(ctx), errNotReady) {
+	if !patience.Stop() {
+		<-ctx.Done() // patience ended, perhaps just as the stream was opened
+	}
+	notReady := errors.Is(context.Cause(ctx), errNotReady)
+	if err != nil || notReady {
+		if notReady {
 			err = errs.Unavailable(errs.ReasonNoReadyInstance, "no instance of %s was ready within %s", r.Target, c.cfg.Policy.Timeout).With(errs.Cause(err))
 		}
 		err = r.finish(err)

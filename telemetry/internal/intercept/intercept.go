@@ -72,10 +72,7 @@ func (k *Core) outgoing(ctx context.Context, c *call.Call, own bool) context.Con
 	if k.Outgoing != nil {
 		pairs = k.Outgoing(c, pairs)
 	}
-	if len(pairs) == 0 {
-		return ctx
-	}
-	return metadata.AppendToOutgoingContext(ctx, pairs...)
+	return call.SetOutgoing(ctx, pairs...)
 }
 
 // Code returns the code that gRPC sends for an error: that of its status, that
@@ -112,9 +109,10 @@ func client(ctx context.Context, t *policy.Table, fullMethod, target string) (ne
 		return ctx, outer, false
 	}
 	c = &call.Call{Context: ctx, Method: m, Side: call.Client, Start: time.Now(), Target: target}
-	if outer != nil {
+	if c.CorrelationID = call.OutgoingCorrelationID(ctx); c.CorrelationID == "" && outer != nil {
 		c.CorrelationID = outer.CorrelationID
-	} else {
+	}
+	if c.CorrelationID == "" {
 		c.CorrelationID = call.NewCorrelationID()
 	}
 	return c, c, true
