@@ -10,8 +10,11 @@ import (
 )
 
 // toProto is the user as callers see it. It shares the labels with u, which
-// must not be changed afterwards.
+// must not be changed afterwards. One that never was has nothing but its name.
 func toProto(u *repository.User) *userv1.User {
+	if u.UID == "" {
+		return &userv1.User{Name: nameOf(u.ID)}
+	}
 	return &userv1.User{
 		Name:        nameOf(u.ID),
 		Uid:         u.UID,

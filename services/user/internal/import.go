@@ -128,7 +128,8 @@ func (im *importer) run(ctx context.Context) error {
 				return ctx.Err()
 			}
 		}
-		if err := im.work(ctx, first); err != nil {
+		batch, end := im.collect(first, im.h.cfg.Import.Batch)
+		if err := im.work(ctx, batch, end); err != nil {
 			return im.finish(err)
 		}
 		if im.isDraining() {
@@ -146,10 +147,9 @@ func (im *importer) isDraining() bool {
 	}
 }
 
-// work stores what is queued, first first. The error is what ended the stream;
-// io.EOF is its orderly end.
-func (im *importer) work(ctx context.Context, first importItem) error {
-	batch, end := im.collect(first)
+// work stores a batch. The error is what ended the stream; io.EOF is its orderly
+// end.
+func (im *importer) work(ctx context.Context, batch []importItem, end error) error {
 	if len(batch) > 0 {
 		if err := im.store(ctx, batch); err != nil {
 			return err
@@ -158,13 +158,14 @@ func (im *importer) work(ctx context.Context, first importItem) error {
 	return end
 }
 
-// collect takes what is queued, up to a batch or the end of the stream.
-func (im *importer) collect(first importItem) (batch []importItem, end error) {
+// collect takes what is queued, first first, up to a batch, a number of items or
+// the end of the stream.
+func (im *importer) collect(first importItem, most int) (batch []importItem, end error) {
 	for item := first; ; {
 		if item.end != nil {
 			return batch, item.end
 		}
-		if batch = append(batch, item); len(batch) == im.h.cfg.Import.Batch {
+		if batch = append(batch, item); len(batch) == min(most, im.h.cfg.Import.Batch) {
 			return batch, nil
 		}
 		select {
@@ -175,19 +176,19 @@ func (im *importer) collect(first importItem) (batch []importItem, end error) {
 	}
 }
 
-// drain finishes what has been read, and tells the client to import again
-// elsewhere. The token is the import's ID.
+// drain finishes what has been read by now, and tells the client to import
+// again elsewhere. What a busy client goes on sending is left: it would keep the
+// stream open for as long as there is something to send. The token is the
+// import's ID.
 func (im *importer) drain(ctx context.Context) error {
-	for {
-		select {
-		case item := <-im.queue:
-			if err := im.work(ctx, item); err != nil {
-				return im.finish(err)
-			}
-		default:
-			return errs.Draining(im.id)
+	for left := len(im.queue); left > 0; {
+		batch, end := im.collect(<-im.queue, left)
+		if err := im.work(ctx, batch, end); err != nil {
+			return im.finish(err)
 		}
+		left -= len(batch)
 	}
+	return errs.Draining(im.id)
 }
 
 // finish sends the summary when the stream came to its orderly end.

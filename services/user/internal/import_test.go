@@ -354,6 +354,38 @@ func TestImportThatWaitsEndsWhenTheInstanceDrains(t *testing.T) {
 	wantDraining(t, err)
 }
 
+// TestImportOfABusyClientEndsWhenTheInstanceDrains never lets the queue run dry:
+// the drain finishes what was read when it began, not what goes on coming.
+func TestImportOfABusyClientEndsWhenTheInstanceDrains(t *testing.T) {
+	store := &slowStore{Store: newStore(t), entered: make(chan int), release: make(chan struct{})}
+	c := serve(t, store, internal.HandlerConfig{Import: internal.ImportConfig{Window: 8, Batch: 2}})
+	s := startImport(t, c, "busy")
+	sent := make(chan struct{})
+	go func() { // until the stream ends
+		defer close(sent)
+		for n := int64(1); s.Send(numbered(n)) == nil; n++ {
+			continue
+		}
+	}()
+	<-store.entered
+	close(c.drain)
+	ended := make(chan error, 1)
+	go func() { _, err := collect(s); ended <- err }()
+	for batches := 0; ; {
+		select {
+		case store.release <- struct{}{}:
+		case <-store.entered:
+			if batches++; batches > 2*8 {
+				t.Fatalf("%d batches were stored after the drain had begun, of a window of 8 items", batches)
+			}
+		case err := <-ended:
+			wantDraining(t, err)
+			<-sent
+			return
+		}
+	}
+}
+
 func wantDraining(t testing.TB, err error) error {
 	t.Helper()
 	err = errs.FromWire(err)

@@ -36,9 +36,11 @@ func parseOrder(orderBy string) (order []repository.Order, parts int, err error)
 			return nil, 0, invalid("order_by", "%q: "+orderHint, f.Path)
 		}
 		order = append(order, repository.Order{Field: field, Desc: f.Desc})
+		if !byID {
+			parts++ // behind the name, which is unique, nothing sorts
+		}
 		byID = byID || field == repository.FieldID
 	}
-	parts = len(order)
 	if !byID {
 		parts++
 	}

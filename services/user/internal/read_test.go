@@ -166,7 +166,8 @@ func TestListOrders(t *testing.T) {
 	for _, tt := range []struct{ by, want string }{
 		{"", "anna bert carl"}, {"name desc", "carl bert anna"}, {"email", "carl bert anna"}, {" email  desc ", "anna bert carl"},
 		{"display_name", "carl anna bert"}, {"display_name, name desc", "carl bert anna"}, {"create_time", "anna bert carl"},
-		{"create_time desc", "carl bert anna"}, {"update_time,name", "anna bert carl"}, {"display_name desc", "bert anna carl"},
+		{"create_time desc", "carl bert anna"}, {"update_time,name", "anna bert carl"}, {"name desc, email", "carl bert anna"}, {"display_name, name, email desc", "carl anna bert"},
+		{"display_name desc", "bert anna carl"},
 	} {
 		t.Run(tt.by, func(t *testing.T) {
 			users := listAll(t, c, &userv1.ListUsersRequest{OrderBy: tt.by, PageSize: 1})

@@ -76,7 +76,9 @@ func (h *Handler) UpdateUser(ctx context.Context, req *userv1.UpdateUserRequest)
 // insertOf is the user that allow_missing creates when there is none, or why it
 // cannot.
 func insertOf(req *userv1.UpdateUserRequest, id string) (*repository.User, error) {
-	if !req.GetAllowMissing() {
+	// An etag says that there was a user: when there is none now, it has been
+	// purged, and is not to come back half by a stale update.
+	if !req.GetAllowMissing() || req.GetUser().GetEtag() != "" {
 		return nil, nil
 	}
 	u, err := newUser(req.GetUser(), id, "")
@@ -92,14 +94,10 @@ func (h *Handler) DeleteUser(ctx context.Context, req *userv1.DeleteUserRequest)
 	if err != nil {
 		return nil, err
 	}
+	w.AllowMissing = req.GetAllowMissing()
 	res, err := h.store.Delete(ctx, id, h.cfg.DeletedTTL, w)
-	switch gone := (*repository.DeletedError)(nil); {
-	case errors.As(err, &gone) && req.GetAllowMissing():
-		return toProto(&gone.Current), nil
-	case errors.As(err, &gone):
+	if errors.Is(err, repository.ErrDeleted) {
 		err = &repository.NotFoundError{ID: id}
-	case errors.Is(err, repository.ErrNotFound) && req.GetAllowMissing():
-		return &userv1.User{Name: req.GetName()}, nil
 	}
 	return h.answer(res, err)
 }

@@ -233,6 +233,9 @@ func TestAllowMissingCreates(t *testing.T) {
 	}
 	_, err = c.UpdateUser(soon(t), &userv1.UpdateUserRequest{User: &userv1.User{Name: "users/bert", DisplayName: "B"}, AllowMissing: true})
 	wantError(t, err, codes.InvalidArgument, internal.ReasonInvalidRequest, "user.email")
+	// An etag is that of a user who existed: without one there is nothing to update.
+	_, err = c.UpdateUser(soon(t), &userv1.UpdateUserRequest{User: &userv1.User{Name: "users/carl", Email: "c@example.com", Etag: got.GetEtag()}, AllowMissing: true})
+	wantError(t, err, codes.NotFound, internal.ReasonUserNotFound, "")
 }
 
 func TestDeleteUndelete(t *testing.T) {

@@ -124,6 +124,10 @@ type Write struct {
 	Match func(*User) bool
 	// Request, if set, makes the write idempotent.
 	Request *Request
+	// AllowMissing lets Delete succeed when there is nothing to delete: it
+	// changes nothing, and Result.User is the user who is deleted already, or
+	// one with nothing but the ID. The request is remembered like any other.
+	AllowMissing bool
 	// DryRun does all checks and returns what the write would, but changes
 	// nothing and remembers no request (AIP-163 validate_only).
 	DryRun bool

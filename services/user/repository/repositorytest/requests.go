@@ -22,6 +22,7 @@ func testRequests(t *testing.T, f Factory) {
 			t.Fatalf("second try: %+v, %v", r, err)
 		}
 	})
+	t.Run("a delete that found nothing is remembered", func(t *testing.T) { testDeleteOfNothing(t, newEnv(t, f)) })
 	t.Run("a request is forgotten after a day", func(t *testing.T) {
 		e := newEnv(t, f)
 		if _, err := e.Create(t.Context(), user("ann"), repository.Write{Request: request("r", "b")}); err != nil {
@@ -78,6 +79,50 @@ func testReplay(t *testing.T, e *env) {
 			t.Fatalf("%s again wrote %d events", s.name, after-before)
 		}
 	}
+}
+
+// testDeleteOfNothing lets deletes succeed that find nothing, then makes
+// something to delete: a replay must not touch it.
+func testDeleteOfNothing(t *testing.T, e *env) {
+	del := func(id string) repository.Result {
+		t.Helper()
+		r, err := e.Delete(t.Context(), "ann", time.Hour, repository.Write{AllowMissing: true, Request: request(id, "body")})
+		if err != nil {
+			t.Fatalf("delete %s: %v", id, err)
+		}
+		return r
+	}
+	live := func(when string) {
+		t.Helper()
+		if u, err := e.Get(t.Context(), "ann"); err != nil || u.Deleted() {
+			t.Errorf("%s: %+v, %v; want a live user", when, u, err)
+		}
+	}
+	if r := del("nobody"); r.Changed || r.User.ID != "ann" || r.User.UID != "" {
+		t.Errorf("delete of nobody: %+v", r)
+	}
+	e.create("ann")
+	if r := del("nobody"); !r.Replayed {
+		t.Errorf("replay: %+v", r)
+	}
+	live("after the replay of a delete of nobody")
+	if r := del("somebody"); !r.Changed || !r.User.Deleted() {
+		t.Errorf("delete: %+v", r)
+	}
+	before := len(events(t, e, 0))
+	if r := del("deleted"); r.Changed || !r.User.Deleted() {
+		t.Errorf("delete of a deleted one: %+v", r)
+	}
+	if n := len(events(t, e, 0)); n != before {
+		t.Errorf("a delete of a deleted one wrote %d events", n-before)
+	}
+	if _, err := e.Undelete(t.Context(), "ann", repository.Write{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := del("deleted"); !r.Replayed || string(r.Response) != "ann@2" {
+		t.Errorf("replay: %+v", r)
+	}
+	live("after the replay of a delete of a deleted one")
 }
 
 func testReuse(t *testing.T, e *env) {

@@ -720,7 +720,8 @@ type UpdateUserRequest struct {
 	// fields, and `state`, are ignored; unknown paths are INVALID_ARGUMENT.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// Creates the user when it does not exist; update_mask is ignored then. A
-	// deleted user exists: FAILED_PRECONDITION USER_DELETED.
+	// deleted user exists: FAILED_PRECONDITION USER_DELETED. With an etag none is
+	// created: an etag is that of a user who existed.
 	AllowMissing bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	// See CreateUserRequest.request_id.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -802,8 +803,8 @@ type DeleteUserRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// When not empty, the user's current etag.
 	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
-	// A user who is deleted already is returned as is; for one who does not
-	// exist a user with nothing but the name is returned (AIP-135).
+	// A user who is deleted already is returned as is, whatever the etag; for one
+	// who does not exist a user with nothing but the name is returned (AIP-135).
 	AllowMissing bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	// See CreateUserRequest.request_id.
 	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`

@@ -65,6 +65,9 @@ func (op *Op) Apply(cur *repository.User, now time.Time) (Effect, error) {
 	if op.Kind == OpCreate || op.Kind == OpUpdate && cur == nil && op.Insert != nil {
 		return op.create(cur, now)
 	}
+	if op.Kind == OpDelete && op.Write.AllowMissing && (cur == nil || cur.Deleted()) {
+		return op.nothing(cur), nil
+	}
 	if cur == nil {
 		return Effect{}, &repository.NotFoundError{ID: op.ID}
 	}
@@ -81,6 +84,14 @@ func (op *Op) Apply(cur *repository.User, now time.Time) (Effect, error) {
 		}
 	}
 	return op.change(cur, now)
+}
+
+// nothing is a delete that finds nothing to delete.
+func (op *Op) nothing(cur *repository.User) Effect {
+	if cur == nil {
+		cur = &repository.User{ID: op.ID}
+	}
+	return Effect{Result: repository.Result{User: cur.Clone()}}
 }
 
 func (op *Op) create(cur *repository.User, now time.Time) (Effect, error) {
