@@ -160,6 +160,10 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(binaries)
 		code := m.Run()
 		http.DefaultClient.CloseIdleConnections()
+		if err := postgres.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		if err := goleak.Find(); err != nil && code == 0 {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
