@@ -27,10 +27,11 @@ import (
 // callers make numbered calls, side by side, until they are told to stop or a
 // call gets no answer. Each call has a correlation ID of its own.
 type callers struct {
-	mu    sync.Mutex
-	acked map[string]time.Time // correlation ID -> when the answer was there
-	next  atomic.Int64
-	done  sync.WaitGroup
+	mu     sync.Mutex
+	acked  map[string]time.Time // correlation ID -> when the answer was there
+	failed error                // of a call that got no answer, while the test wanted one
+	next   atomic.Int64
+	done   sync.WaitGroup
 }
 
 func startCallers(ctx context.Context, users userv1.UserServiceClient, n int) *callers {
@@ -48,16 +49,33 @@ func startCallers(ctx context.Context, users userv1.UserServiceClient, n int) *c
 // service answered.
 func (c *callers) one(ctx context.Context, users userv1.UserServiceClient) bool {
 	id := fmt.Sprintf("call-%d", c.next.Add(1))
-	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, call.CorrelationKey, id), 10*time.Second)
+	bounded, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, call.CorrelationKey, id), 10*time.Second)
 	defer cancel()
-	_, err := users.GetUser(ctx, &userv1.GetUserRequest{Name: "users/nobody"})
-	if status.Code(err) != codes.NotFound {
-		return false
-	}
+	_, err := users.GetUser(bounded, &userv1.GetUserRequest{Name: "users/nobody"})
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if status.Code(err) != codes.NotFound {
+		if ctx.Err() == nil {
+			c.failed = err
+		}
+		return false
+	}
 	c.acked[id] = time.Now()
 	return true
+}
+
+// more waits for further answers, and fails the test when a call got none.
+func (c *callers) more(p *platform, n int) {
+	p.t.Helper()
+	before := c.count()
+	p.wait(fmt.Sprintf("%d more answers", n), func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.failed != nil {
+			p.t.Fatalf("a call failed: %v", c.failed)
+		}
+		return len(c.acked) >= before+n
+	})
 }
 
 func (c *callers) count() int {
