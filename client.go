@@ -3,11 +3,14 @@ package keelson
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // client-side health checks
@@ -60,7 +63,7 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 	if err != nil {
 		return nil, err
 	}
-	creds, err := c.credentials(resolved)
+	creds, err := c.credentials(target, resolved)
 	if err != nil {
 		return nil, err
 	}
@@ -70,24 +73,31 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 		return nil, fmt.Errorf("dial %s: the client is closed", target)
 	}
 	if c.own {
-		c.begin.Do(func() { c.flush = c.core.start() })
+		c.begin.Do(func() { c.flush = sync.OnceValue(c.core.start()) })
 	}
 	conn, err := grpc.NewClient(resolved, append(c.dialOptions(creds), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", target, err)
 	}
+	// gRPC takes a URL whose scheme nothing resolves for the name of a host.
+	if conn.CanonicalTarget() != resolved && strings.HasSuffix(conn.CanonicalTarget(), ":///"+resolved) {
+		_ = conn.Close() // it was never used
+		return nil, fmt.Errorf("dial %s: nothing resolves %s; %s", target, strings.SplitN(resolved, ":", 2)[0], c.resolvable())
+	}
+	c.conns = slices.DeleteFunc(c.conns, func(old *grpc.ClientConn) bool { return old.GetState() == connectivity.Shutdown })
 	c.conns = append(c.conns, conn)
 	return conn, nil
 }
 
 // target completes what was dialled: a bare service name goes to the registry.
 func (c *Client) target(target string) (string, error) {
+	scheme, rest, colon := strings.Cut(target, ":")
 	switch {
 	case target == "":
 		return "", errors.New("dial: the target is empty; give a service name, host:port, or a URL such as file:///user")
-	case strings.Contains(target, "://"), strings.HasPrefix(target, "unix:"):
+	case strings.Contains(target, "://"), colon && !isPort(rest) && resolver.Get(scheme) != nil:
 		return target, nil
-	case strings.Contains(target, ":"):
+	case colon:
 		return "dns:///" + target, nil
 	case c.driver == nil:
 		return "", fmt.Errorf("dial %s: it is the name of a service, but discovery.driver is none; set it to file, or dial host:port", target)
@@ -95,9 +105,24 @@ func (c *Client) target(target string) (string, error) {
 	return c.driver.Scheme() + ":///" + target, nil
 }
 
-// credentials chooses TLS when it is configured. Plaintext to a fixed address
-// off loopback is refused here; what a registry names is refused per address.
-func (c *Client) credentials(target string) (credentials.TransportCredentials, error) {
+// isPort tells a host that is called like a scheme (dns:53) from a URL without
+// slashes (dns:example.com).
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+// resolvable says what can be dialled.
+func (c *Client) resolvable() string {
+	if c.driver == nil {
+		return "discovery.driver is none; set it, or dial host:port"
+	}
+	return "discovery.driver resolves " + c.driver.Scheme() + ":///service; or dial host:port"
+}
+
+// credentials chooses TLS when it is configured. Plaintext off loopback is refused
+// here when the target says where it goes, and per connection otherwise.
+func (c *Client) credentials(target, resolved string) (credentials.TransportCredentials, error) {
 	if t := c.cfg.Client.TLS; t.enabled() {
 		cfg, err := t.load("client.tls")
 		if err != nil {
@@ -105,12 +130,17 @@ func (c *Client) credentials(target string) (credentials.TransportCredentials, e
 		}
 		return credentials.NewTLS(cfg), nil
 	}
-	if address, ok := strings.CutPrefix(target, "dns:///"); ok {
-		if err := checkPlaintext("dial "+address, address, c.cfg.Insecure); err != nil {
+	if c.cfg.Insecure {
+		return insecure.NewCredentials(), nil
+	}
+	if strings.HasPrefix(resolved, "dns:") {
+		address := resolved[strings.LastIndexAny(resolved, "/")+1:]
+		address = strings.TrimPrefix(address, "dns:")
+		if err := checkPlaintext("dial "+target, address, false); err != nil {
 			return nil, err
 		}
 	}
-	return insecure.NewCredentials(), nil
+	return loopbackOnly{insecure.NewCredentials()}, nil
 }
 
 func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
@@ -161,6 +191,7 @@ func (c *Client) resolvers() []resolver.Builder {
 
 // Close closes every connection that the client made, and flushes what it has
 // to tell. A service's client is closed by the service.
+// Closing it again does nothing.
 func (c *Client) Close() error {
 	err := c.closeConns()
 	if c.own {

@@ -69,16 +69,22 @@ func TestAServicesOwnSettingsStandBesideTheChassis(t *testing.T) {
 // and ops addresses.
 func runTCP(t *testing.T, cfg keelson.Config, log io.Writer) (address string, s *keelson.Service, ended <-chan error, cancel context.CancelFunc) {
 	t.Helper()
+	cfg.Drain.Quiet, cfg.Drain.Propagation = time.Millisecond, time.Millisecond
+	return runImpl(t, cfg, log, behaving(func(context.Context) error { return nil }))
+}
+
+// runImpl is runTCP with an implementation of the test service.
+func runImpl(t *testing.T, cfg keelson.Config, log io.Writer, impl testpb.TestServiceServer) (address string, s *keelson.Service, ended <-chan error, cancel context.CancelFunc) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Drain.Quiet, cfg.Drain.Propagation = time.Millisecond, time.Millisecond
 	s, err = keelson.New("shop", cfg, keelson.WithListener(l), keelson.WithLogOutput(log))
 	if err != nil {
 		t.Fatal(err)
 	}
-	testpb.RegisterTestServiceServer(s, behaving(func(context.Context) error { return nil }))
+	testpb.RegisterTestServiceServer(s, impl)
 	started := make(chan struct{})
 	s.Go("tell", func(ctx context.Context) error { close(started); <-ctx.Done(); return nil })
 	ctx, cancel := context.WithCancel(context.Background())

@@ -2,7 +2,12 @@ package keelson
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/keelson-dev/keelson/lifecycle"
 )
@@ -16,15 +21,16 @@ const (
 )
 
 func (s *Service) budgets() lifecycle.Config {
-	d := s.cfg.Drain
-	return lifecycle.Config{
-		DrainBudget:  d.Deregister + d.Propagation + d.Streams + d.Calls + 2*d.Stop,
-		WorkerBudget: d.Stop,
-		StopBudget:   d.Stop,
+	c := lifecycle.Config{WorkerBudget: s.cfg.Drain.Stop, StopBudget: s.cfg.Drain.Stop}
+	for _, step := range s.drainSteps() {
+		c.DrainBudget += step.Budget
 	}
+	return c
 }
 
-// drainSteps is the ordered stop: no call that was accepted goes unanswered.
+// drainSteps is the ordered stop: no call that was accepted goes unanswered. A
+// call that was accepted just before the GOAWAY has its whole deadline, which is
+// drain.calls at most, and then the reserve for its answer.
 func (s *Service) drainSteps() []lifecycle.Step {
 	d := s.cfg.Drain
 	return []lifecycle.Step{
@@ -32,8 +38,8 @@ func (s *Service) drainSteps() []lifecycle.Step {
 		{Name: "leave the registry", Budget: d.Deregister + drainPoll, BestEffort: true, Run: s.leaveRegistry},
 		{Name: "serve on while clients learn it", Budget: d.Propagation + cutReserve, Run: s.propagate},
 		{Name: "streams end", Budget: d.Streams + cutReserve, Run: s.endStreams},
-		{Name: "calls finish", Budget: d.Calls, BestEffort: true, Run: s.finishCalls},
-		{Name: "stop serving", Budget: d.Stop, BestEffort: true, Run: func(context.Context) error { s.stopGRPC(); return nil }},
+		{Name: "calls finish", Budget: d.Calls + cutReserve, BestEffort: true, Run: s.finishCalls},
+		{Name: "stop serving", Budget: d.Stop, BestEffort: true, Run: func(context.Context) error { return s.stopGRPC() }},
 	}
 }
 
@@ -66,7 +72,7 @@ func (s *Service) endStreams(ctx context.Context) error {
 	if err := poll(ctx, max(s.cfg.Drain.Streams-cutReserve, 0), none); err != nil || none() {
 		return err
 	}
-	s.log.Warn("streams did not end by themselves", "streams", s.streams.Load())
+	s.log.Warn("streams did not end by themselves", "streams", s.streams.Load(), "methods", s.openCalls())
 	s.endCut(errCut)
 	return poll(ctx, 2*cutReserve, none)
 }
@@ -74,12 +80,13 @@ func (s *Service) endStreams(ctx context.Context) error {
 // finishCalls lets calls in flight finish. Clients see GOAWAY and go elsewhere.
 func (s *Service) finishCalls(ctx context.Context) error {
 	done := make(chan struct{})
-	s.handlers.Go(func() { defer close(done); s.live.grpc.GracefulStop() })
+	s.stopping.Go(func() { defer close(done); s.live.grpc.GracefulStop() })
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err() // the next step stops the server, which ends GracefulStop
+		// The next step stops the server, which ends GracefulStop.
+		return fmt.Errorf("calls are cut off that did not end within their deadline: %s", s.openCalls())
 	}
 }
 
@@ -100,4 +107,44 @@ func poll(ctx context.Context, most time.Duration, so func() bool) error {
 		}
 	}
 	return nil
+}
+
+// openCalls names the methods that have calls in their handlers, and how many, by
+// the gauges that count them anyway.
+func (s *Service) openCalls() string {
+	families, _ := s.tel.registry.Gather() // what fails is a metric of somebody else
+	var open []string
+	for _, f := range families {
+		if n := f.GetName(); n != "grpc_server_in_flight_calls" && n != "grpc_server_open_streams" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if n := m.GetGauge().GetValue(); n > 0 {
+				open = append(open, fmt.Sprintf("/%s/%s (%g)", label(m, "grpc_service"), label(m, "grpc_method"), n))
+			}
+		}
+	}
+	return strings.Join(open, ", ")
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
+
+// explainEnd adds to the error of a service whose goroutines did not all end which
+// calls are among them.
+func (s *Service) explainEnd(err error) error {
+	var left *lifecycle.LeftoverError
+	if !errors.As(err, &left) {
+		return err
+	}
+	if open := s.openCalls(); open != "" {
+		return fmt.Errorf("%w; calls still in their handlers: %s", err, open)
+	}
+	return err
 }

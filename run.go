@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,6 +32,10 @@ const (
 	keepaliveMinTime = keepaliveTime / 2
 )
 
+// registrationPatience is how long a start waits for the first outcome of the
+// registration, so that an instance that has started can usually be found.
+const registrationPatience = time.Second
+
 // live is what exists only while a service runs.
 type live struct {
 	grpc       *grpc.Server
@@ -44,17 +49,16 @@ type live struct {
 // step that fails ends the service, and its error is returned. Run may be
 // called once. See [lifecycle.SignalContext] for a context that signals end.
 func (s *Service) Run(ctx context.Context) error {
-	if s.running {
+	if s.ran.Swap(true) {
 		return errors.New("run a service: it has run already; make a new one")
 	}
-	s.running = true
 	if err := errors.Join(append(s.faults, s.checkDrain())...); err != nil {
-		return err
+		return errors.Join(err, s.client.closeConns(), s.closeListener())
 	}
 	s.routeGRPC(ctx)
 	flush := s.core.start()
 	s.assemble()
-	err := s.runner.Run(ctx)
+	err := s.explainEnd(s.runner.Run(ctx))
 	return errors.Join(err, flush())
 }
 
@@ -65,6 +69,11 @@ func (s *Service) assemble() {
 	listening := s.health.Condition("listener")
 	r := s.runner
 
+	// What stops last is added first.
+	r.OnStop("client", func(context.Context) error { return s.client.closeConns() })
+	if s.cfg.loaded != nil { // first, so that a SIGHUP during the start ends nothing
+		r.OnStart("reload", func(context.Context) error { r.Go("reload", s.watchConfig); return nil })
+	}
 	r.OnStart("ops listener", s.startOps)
 	r.OnStart("debug listener", s.startDebug)
 	for _, h := range s.start {
@@ -80,9 +89,6 @@ func (s *Service) assemble() {
 	})
 
 	r.Go("health checks", s.health.Run)
-	if s.cfg.loaded != nil {
-		r.Go("reload", s.watchConfig)
-	}
 	for _, h := range s.workers {
 		r.Go(h.name, h.run)
 	}
@@ -93,8 +99,7 @@ func (s *Service) assemble() {
 	for _, h := range s.stop {
 		r.OnStop(h.name, h.run)
 	}
-	r.OnStop("grpc listener", func(context.Context) error { s.stopGRPC(); return nil })
-	r.OnStop("client", func(context.Context) error { return s.client.closeConns() })
+	r.OnStop("grpc server", func(context.Context) error { return s.stopGRPC() })
 }
 
 // listen opens the gRPC listener and makes the server; nothing is accepted yet.
@@ -180,35 +185,51 @@ func (s *Service) serveGRPC() error {
 }
 
 // stopGRPC ends what is left of the server, and waits for the handlers.
-func (s *Service) stopGRPC() {
-	if s.live.grpc == nil {
-		return
+func (s *Service) stopGRPC() error {
+	if s.live.grpc != nil {
+		s.endCut(errCut)
+		s.live.grpc.Stop()
+		s.stopping.Wait()
 	}
-	s.live.grpc.Stop()
-	s.endCut(errCut)
-	s.handlers.Wait()
-	_ = s.live.listener.Close() // it is closed already if it was served
+	return s.closeListener()
+}
+
+// closeListener closes the gRPC listener, also one that was never served.
+func (s *Service) closeListener() error {
+	l := s.live.listener
+	if l == nil {
+		l = s.opts.listener
+	}
+	if l == nil {
+		return nil
+	}
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close the gRPC listener: %w", err)
+	}
+	return nil
 }
 
 // register announces the instance, and keeps it announced until the drain.
-func (s *Service) register(context.Context) error {
+func (s *Service) register(ctx context.Context) error {
 	s.live.left = make(chan struct{})
 	in, err := s.instance()
 	if err != nil {
 		return err
 	}
-	s.log.Info("serving", "grpc", in.Address, "ops", in.OpsAddress, "debug", in.DebugAddress, "instance", in.ID)
+	s.log.Info("serving", "grpc_address", in.Address, "ops_address", in.OpsAddress, "debug_address", in.DebugAddress)
 	if s.driver == nil {
 		close(s.live.left)
 		s.live.deregister = func() {}
 		return nil
 	}
+	decided := make(chan struct{}) // closed at the first outcome
+	tell := sync.OnceFunc(func() { close(decided) })
 	reg, err := discovery.NewRegistration(s.driver, in, discovery.RegistrationConfig{DeregisterTimeout: s.cfg.Drain.Deregister},
-		discovery.WithLogger(s.log), discovery.WithRegisterer(s.tel.registry))
+		discovery.WithLogger(s.log), discovery.WithRegisterer(s.tel.registry),
+		discovery.WithOnState(func(discovery.State, error) { tell() }))
 	if err != nil {
 		return err
 	}
-	s.health.Dependency("registration", reg.Healthy)
 	registered, deregister := context.WithCancel(context.Background())
 	s.live.deregister = deregister
 	s.runner.Go("registration", func(ctx context.Context) error {
@@ -219,6 +240,12 @@ func (s *Service) register(context.Context) error {
 		}
 		return lifecycle.ErrDone
 	})
+	select {
+	case <-decided:
+	case <-time.After(registrationPatience): // a registry that is away holds nobody up
+	case <-ctx.Done():
+	}
+	s.health.Dependency("registration", reg.Healthy)
 	return nil
 }
 

@@ -27,7 +27,7 @@ type server struct {
 	draining chan struct{}           // closed when streams are told to end
 	cut      context.Context         // ends when they had their time
 	endCut   context.CancelCauseFunc // ends cut
-	handlers sync.WaitGroup          // handlers that run apart from gRPC's goroutine
+	stopping sync.WaitGroup          // the graceful stop
 	lastCall atomic.Int64            // when a call began last, Unix nanoseconds
 	streams  atomic.Int64            // open streams
 	trailers sync.Pool               // metadata.MD with one correlation ID
@@ -46,9 +46,6 @@ type method struct {
 	metrics *metrics.Method
 	unary   grpc.MethodHandler
 	stream  grpc.StreamHandler
-	// apart runs the handler in a goroutine of its own, so that a drain can
-	// answer while the handler waits for the client's next message.
-	apart bool
 }
 
 // wrap returns the description of a service whose handlers are ours around the
@@ -68,7 +65,7 @@ func (s *server) wrap(desc *grpc.ServiceDesc) *grpc.ServiceDesc {
 	}
 	for _, d := range desc.Streams {
 		m := s.method(desc.ServiceName, d.StreamName, policy.KindOf(d.ClientStreams, d.ServerStreams))
-		m.stream, m.apart = d.Handler, d.ClientStreams
+		m.stream = d.Handler
 		d.Handler = m.serve
 		wrapped.Streams = append(wrapped.Streams, d)
 	}

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/deadline"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/internal/grpcx"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/recovery"
@@ -36,26 +37,29 @@ func idleError(idle time.Duration) error {
 type serverCall struct {
 	call.Call
 	grpc.ServerStream
-	m        *method
-	release  context.CancelFunc // of the deadline
-	stop     context.CancelCauseFunc
-	idle     *idleTimer
-	sendFree sync.Mutex // held while a message is being sent, for calls that run apart
-	answered bool       // guarded by sendFree: the answer has been given
+	m       *method
+	release context.CancelFunc // of the deadline
+	stop    context.CancelCauseFunc
+	idle    *idleTimer
+	answer  *answer // nil: nothing here can end the call before its handler returns
 }
 
 // serve is the handler of every method.
 func (m *method) serve(srv any, ss grpc.ServerStream) error {
 	c := m.begin(ss)
+	returned := false
+	defer func() {
+		if !returned {
+			c.exited()
+		}
+	}()
 	var err error
-	switch {
-	case m.unary != nil:
+	if m.unary != nil {
 		err = c.serveUnary(srv)
-	case m.apart:
-		err = c.serveApart(srv)
-	default:
+	} else {
 		err = c.serveStream(srv)
 	}
+	returned = true
 	return c.finish(err)
 }
 
@@ -75,6 +79,9 @@ func (m *method) begin(ss grpc.ServerStream) *serverCall {
 	c.release = deadline.Begin(&c.Call)
 	if m.policy.Kind != policy.Unary {
 		c.beginStream()
+	}
+	if c.release != nil || c.stop != nil {
+		c.answer = startAnswer(c)
 	}
 	m.tel.zpages.Begin(&c.Call)
 	return c
@@ -114,10 +121,12 @@ func correlationID(ctx context.Context) string {
 }
 
 func (c *serverCall) serveUnary(srv any) (err error) {
+	defer c.recover(&err)
 	if err := c.admit(); err != nil {
 		return err
 	}
-	reply, err := c.invoke(srv)
+	// The generated handler decodes the request with c.decode.
+	reply, err := c.m.unary(srv, &c.Call, c.decode, c.m.server.unary)
 	if err != nil {
 		return err
 	}
@@ -127,12 +136,6 @@ func (c *serverCall) serveUnary(srv any) (err error) {
 	c.Sent.Add(1)
 	c.m.metrics.Sent()
 	return nil
-}
-
-// invoke calls the generated handler, which decodes the request with c.decode.
-func (c *serverCall) invoke(srv any) (reply any, err error) {
-	defer c.recover(&err)
-	return c.m.unary(srv, &c.Call, c.decode, c.m.server.unary)
 }
 
 func (c *serverCall) recover(err *error) {
@@ -166,10 +169,10 @@ func (c *serverCall) admit() error {
 }
 
 func (c *serverCall) serveStream(srv any) (err error) {
+	defer c.recover(&err)
 	if err := c.admit(); err != nil {
 		return err
 	}
-	defer c.recover(&err)
 	if i := c.m.server.stream; i != nil {
 		info := &grpc.StreamServerInfo{
 			FullMethod:     c.Method.FullName,
@@ -181,43 +184,13 @@ func (c *serverCall) serveStream(srv any) (err error) {
 	return c.m.stream(srv, c)
 }
 
-// serveApart runs the handler of a stream of requests beside gRPC's goroutine:
-// a handler that waits in Recv cannot see that its context ended, but the
-// answer must not wait for it. Its Recv ends as soon as the answer is out.
-func (c *serverCall) serveApart(srv any) error {
-	done := make(chan error, 1)
-	c.m.handlers.Go(func() { done <- c.serveStream(srv) })
-	select {
-	case err := <-done:
-		return err
-	case <-c.Call.Context.Done():
-	}
-	if !c.ended() && !c.Capped {
-		return <-done // the client went away, so Recv returns by itself
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(handlerGrace):
-	}
-	if !c.sendFree.TryLock() {
-		return <-done // it is sending: the transport ends that
-	}
-	c.answered = true
-	c.sendFree.Unlock()
-	return context.Cause(c.Call.Context)
-}
-
-// ended tells whether the chassis ended the stream: its cause is an error of
-// ours, which is also the answer.
-func (c *serverCall) ended() bool {
+// endedHere tells whether this end, not the client, ended the call: the drain or
+// the idle timeout with an error of ours, or the method's own deadline.
+func (c *serverCall) endedHere() bool {
+	cause := context.Cause(c.Call.Context)
 	var ours *errs.Error
-	return errors.As(context.Cause(c.Call.Context), &ours)
+	return errors.As(cause, &ours) || c.Capped && errors.Is(cause, context.DeadlineExceeded)
 }
-
-// handlerGrace is how long a handler may take to answer after its context has
-// ended, before the answer is given for it.
-const handlerGrace = 100 * time.Millisecond
 
 // Context returns the call's record, which is its context.
 func (c *serverCall) Context() context.Context { return &c.Call }
@@ -237,13 +210,6 @@ func (c *serverCall) RecvMsg(msg any) error {
 
 // SendMsg sends and counts one message of a stream.
 func (c *serverCall) SendMsg(msg any) error {
-	if c.m.apart {
-		c.sendFree.Lock()
-		defer c.sendFree.Unlock()
-		if c.answered {
-			return context.Cause(c.Call.Context)
-		}
-	}
 	if err := c.ServerStream.SendMsg(msg); err != nil {
 		return errs.InContext(&c.Call, err)
 	}
@@ -256,9 +222,27 @@ func (c *serverCall) SendMsg(msg any) error {
 // finish accounts for a call and returns what gRPC sends.
 func (c *serverCall) finish(err error) error {
 	var st error
-	if err != nil {
-		st = c.status(err)
+	if given := c.answer.end(); given != nil {
+		err = given // it was sent while the handler ran
 	}
+	if err != nil {
+		st, err = c.status(err)
+	}
+	c.account(st, err)
+	return st
+}
+
+// exited accounts for a call whose handler ended its goroutine
+// (runtime.Goexit): nothing that is returned reaches gRPC any more.
+func (c *serverCall) exited() {
+	c.answer.end()
+	err := recovery.Exited(&c.Call, c.m.log)
+	st, _ := c.status(err)
+	grpcx.Answer(c.ServerStream.Context(), status.Convert(st))
+	c.account(st, err)
+}
+
+func (c *serverCall) account(st, err error) {
 	c.End(errs.Code(st), err, time.Now())
 	c.m.metrics.End(&c.Call)
 	c.m.tel.traces.End(&c.Call)
@@ -274,12 +258,20 @@ func (c *serverCall) finish(err error) error {
 	if c.release != nil {
 		c.release()
 	}
-	return st
 }
 
-// status maps any error to the one that leaves the process.
-func (c *serverCall) status(err error) error {
+// status maps any error to the one that leaves the process, and returns the error
+// to account for: the same, unless looking at it panics (a typed nil, a broken
+// classifier), which must not end the process.
+func (c *serverCall) status(err error) (sent, cause error) {
+	defer func() {
+		if r := recover(); r != nil {
+			cause = recovery.Recover(&c.Call, c.m.log, r)
+			sent = errs.Status(cause, c.m.domain, c.CorrelationID).Err()
+		}
+	}()
 	table := c.m.opts.classifiers
-	err = deadline.Explain(&c.Call, errs.InContext(&c.Call, err, table...))
-	return errs.Status(err, c.m.domain, c.CorrelationID, table...).Err()
+	cause = deadline.Explain(&c.Call, errs.InContext(&c.Call, err, table...))
+	_ = cause.Error() // the log and the trace will ask for it
+	return errs.Status(cause, c.m.domain, c.CorrelationID, table...).Err(), err
 }

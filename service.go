@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -31,7 +32,7 @@ type Service struct {
 
 	services []registered
 	faults   []error
-	running  bool
+	ran      atomic.Bool
 	live     live
 }
 
@@ -101,11 +102,12 @@ func (s *Service) serves(service string) bool {
 }
 
 // RegisterService adds a service; generated code calls it. Faults, such as an
-// implementation that does not fit, are reported by Run.
+// implementation that does not fit, are reported by Run. After Run was called it
+// only logs that it is too late.
 func (s *Service) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	switch err := checkHandler(desc, impl); {
-	case s.running:
-		s.faults = append(s.faults, fmt.Errorf("register %s: the service runs already; register before Run", desc.ServiceName))
+	case s.ran.Load():
+		s.log.Error("a service was registered too late and is not served; register before Run", "service", desc.ServiceName)
 	case err != nil:
 		s.faults = append(s.faults, err)
 	case s.serves(desc.ServiceName):
@@ -117,22 +119,38 @@ func (s *Service) RegisterService(desc *grpc.ServiceDesc, impl any) {
 
 // OnStart adds a step that runs before calls are accepted, such as a migration
 // or a warm-up. Steps run in the order they were added; the first error ends the
-// start, and Run returns it.
+// start, and Run returns it. After Run was called it is logged and ignored.
 func (s *Service) OnStart(name string, step func(ctx context.Context) error) {
+	if s.ran.Load() {
+		s.runner.OnStart(name, step)
+		return
+	}
 	s.start = append(s.start, hook{name, step})
 }
 
 // Go adds a worker. It begins when every start step has succeeded, and its
 // context ends when the calls have drained. An error, or a return before that,
 // ends the service; a worker that is done for good returns [lifecycle.ErrDone].
+// One that is added while the service runs begins at once; once the drain has
+// begun it is logged and ignored.
 func (s *Service) Go(name string, worker func(ctx context.Context) error) {
+	if s.ran.Load() {
+		s.runner.Go(name, worker)
+		return
+	}
 	s.workers = append(s.workers, hook{name, worker})
 }
 
 // OnStop adds a step that runs after the drain, in the reverse order in which
 // steps were added, such as closing a store. A stop step whose name is that of a
-// start step runs only if that one succeeded.
+// start step runs only if that one succeeded. It may be added while the service
+// runs, by a start step for instance; once the drain has begun it is logged and
+// ignored. The service's own client can still be called.
 func (s *Service) OnStop(name string, step func(ctx context.Context) error) {
+	if s.ran.Load() {
+		s.runner.OnStop(name, step)
+		return
+	}
 	s.stop = append(s.stop, hook{name, step})
 }
 
@@ -158,7 +176,7 @@ func (s *Service) Registerer() prometheus.Registerer { return s.tel.registry }
 func (s *Service) Name() string { return s.name }
 
 // Dial returns a connection made by the service's own client; see
-// [Client.Dial]. The service closes it after the drain.
+// [Client.Dial]. The service closes it after its stop steps.
 func (s *Service) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return s.client.Dial(target, opts...)
 }

@@ -1,12 +1,15 @@
 package keelson
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // enabled tells whether any file is set.
@@ -83,6 +86,25 @@ func checkPlaintext(key, address string, insecure bool) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w: %q; set the TLS files beside it, or insecure: true", key, errPlaintext, address)
+}
+
+// loopbackOnly is plaintext that goes no further than this machine, whatever a
+// registry or a name server said: connections elsewhere end before a byte is sent.
+type loopbackOnly struct {
+	credentials.TransportCredentials
+}
+
+// ClientHandshake refuses connections off loopback.
+func (l loopbackOnly) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		return nil, nil, fmt.Errorf("connect to %s: %w: set client.tls, or insecure: true", a, errPlaintext)
+	}
+	return l.TransportCredentials.ClientHandshake(ctx, authority, conn)
+}
+
+// Clone keeps the restriction.
+func (l loopbackOnly) Clone() credentials.TransportCredentials {
+	return loopbackOnly{l.TransportCredentials.Clone()}
 }
 
 // isLoopback tells whether host:port can be reached from this machine only. A

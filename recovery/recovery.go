@@ -145,6 +145,16 @@ func StreamServer(logger *slog.Logger) grpc.StreamServerInterceptor {
 	}
 }
 
+// Exited logs a handler that ended its goroutine with runtime.Goexit, and returns
+// the error to account for. It is called in the deferred function, like
+// [Recover].
+func Exited(ctx context.Context, logger *slog.Logger) error {
+	logExit(ctx, logger)
+	return errs.Internal(errs.ReasonPanic, "internal error").With(errs.Cause(errExited))
+}
+
+var errExited = errors.New("the handler ended its goroutine with runtime.Goexit")
+
 // logExit tells of a handler that called runtime.Goexit: there was no panic,
 // and it did not return.
 func logExit(ctx context.Context, logger *slog.Logger) {

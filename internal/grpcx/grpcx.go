@@ -3,10 +3,12 @@
 package grpcx
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/status"
 )
 
 // HandshakeTimeout bounds the time from accepting a connection to the end of
@@ -28,6 +30,16 @@ func Connecting(attempt, maxBackoff time.Duration) grpc.DialOption {
 	wait := backoff.DefaultConfig
 	wait.MaxDelay = maxBackoff
 	return grpc.WithConnectParams(grpc.ConnectParams{Backoff: wait, MinConnectTimeout: attempt})
+}
+
+// Answer ends a call in a server at once, while its handler still runs: the
+// transport sends the status, and the handler's sends and receives end with an
+// error. What the handler returns later is not sent. It must not be called after
+// the handler has returned, and reports whether the transport could. The context
+// is the one that gRPC gave to the handler.
+func Answer(ctx context.Context, st *status.Status) bool {
+	s, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ WriteStatus(*status.Status) error })
+	return ok && s.WriteStatus(st) == nil
 }
 
 // OnFinish is called once when a call or stream ends, however it ends.
