@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -261,4 +262,21 @@ func TestALogPipeThatNobodyReadsDoesNotHoldUpTheStop(t *testing.T) {
 	if strings.Contains(i.cmd.ProcessState.String(), "signal") {
 		t.Errorf("it ended with %s", i.cmd.ProcessState)
 	}
+}
+
+// getMany makes calls, each of which must be answered.
+func getMany(t *testing.T, conn *grpc.ClientConn, n int) {
+	t.Helper()
+	for range n {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		_, err := userv1.NewUserServiceClient(conn).ListUsers(ctx, &userv1.ListUsersRequest{})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func insecureCredentials() grpc.DialOption {
+	return grpc.WithTransportCredentials(insecure.NewCredentials())
 }
