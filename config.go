@@ -82,7 +82,7 @@ type GRPCConfig struct {
 	MaxReceive        Size          `yaml:"max_receive" default:"4MiB" min:"1KiB" max:"2047MiB" doc:"largest message received"`
 	MaxSend           Size          `yaml:"max_send" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message sent"`
 	MaxHeaderList     Size          `yaml:"max_header_list" default:"16KiB" min:"1KiB" max:"16MiB" doc:"most header bytes of a call"`
-	MaxStreams        int           `yaml:"max_streams" default:"10000" min:"1" max:"2147483647" doc:"most concurrent streams of one connection"`
+	MaxStreams        int           `yaml:"max_streams" default:"10000" min:"2" max:"2147483647" doc:"most concurrent streams of one connection; the health watch of a client is one of them"`
 	HandshakeTimeout  time.Duration `yaml:"handshake_timeout" default:"10s" min:"100ms" doc:"most time for a connection's handshakes"`
 	MaxConnectionIdle time.Duration `yaml:"max_connection_idle" default:"15m" min:"1s" doc:"closes a connection with no call for so long"`
 	MaxConnectionAge  time.Duration `yaml:"max_connection_age" default:"30m" min:"1s" doc:"asks clients to reconnect after so long, jittered by 10 %"`
