@@ -132,6 +132,19 @@ func (b *Builder) release(w *watch) {
 	if last {
 		w.stop()
 		b.opts.targets.Release(w.state)
+		b.forget(key)
+	}
+}
+
+// forget takes away the gauges of a target that nobody follows any more: what
+// they say is not so.
+func (b *Builder) forget(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.watches[key] == nil {
+		b.met.instances.DeleteLabelValues(key)
+		b.met.held.DeleteLabelValues(key)
+		b.met.lastGood.DeleteLabelValues(key)
 	}
 }
 

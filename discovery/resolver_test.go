@@ -335,6 +335,25 @@ keelson_resolver_instances{target="test:///user"} 2
 	})
 }
 
+func TestGaugesOfATargetEndWithItsLastConnection(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.answer("a", "b")
+		_, second := build(t, r.builder, dialled)
+		gauges := []string{"keelson_resolver_instances", "keelson_resolver_held_instances", "keelson_resolver_last_good_timestamp_seconds"}
+		r.close()
+		if n, err := testutil.GatherAndCount(r.reg, gauges...); err != nil || n != 3 {
+			t.Errorf("%d gauges while a connection is left, %v", n, err)
+		}
+		second.Close()
+		if n, err := testutil.GatherAndCount(r.reg, gauges...); err != nil || n != 0 {
+			t.Errorf("%d gauges after the last connection, %v", n, err)
+		}
+		if n, err := testutil.GatherAndCount(r.reg, "keelson_resolver_decisions_total"); err != nil || n != 1 {
+			t.Errorf("%d counters, %v", n, err)
+		}
+	})
+}
+
 func TestConnectionsToOneTargetShareOneWatch(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.answer("a", "b")
