@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,11 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
+	"github.com/keelson-dev/keelson/telemetry/logs"
 )
 
 // spanCounter is an OTLP collector that counts.
@@ -262,5 +266,37 @@ func TestTheReferencesNameWhatTheUserServiceTells(t *testing.T) {
 			}
 			told[key] = true
 		}
+	}
+}
+
+func TestAUserInARecordShowsNothingPersonal(t *testing.T) {
+	const secret = "ada@example.com"
+	user := &userv1.User{}
+	personal := 0
+	fields := user.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		f := fields.Get(i)
+		if options, ok := f.Options().(*descriptorpb.FieldOptions); ok && options.GetDebugRedact() && f.Kind() == protoreflect.StringKind && !f.IsList() {
+			user.ProtoReflect().Set(f, protoreflect.ValueOfString(secret))
+			personal++
+		}
+	}
+	if personal == 0 {
+		t.Fatal("no field of a user is marked debug_redact")
+	}
+	var out bytes.Buffer
+	sink, err := logs.NewSink(&out, logs.SinkConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logs.New(sink, logs.Config{}).Logger()
+	answer := &userv1.ListUsersResponse{Users: []*userv1.User{user}}
+	byValue := reflect.ValueOf(user).Elem().Interface()
+	log.With("user", user).WithGroup("g").Info("m", "again", user, "answer", answer, "deep", map[string]any{"u": []any{user, struct{ U any }{byValue}}})
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Contains(text, secret) || strings.Count(text, "[redacted]") < 5*personal {
+		t.Errorf("the line is %s", text)
 	}
 }
