@@ -60,8 +60,9 @@ func WithClientOptions(o ...keelson.Option) Option {
 // WithFaults lets a test disturb the service's methods.
 func WithFaults(f *Faults) Option { return optionFunc(func(s *setup) { s.faults = f }) }
 
-// WithLog writes the service's and the client's log lines, as JSON. By default
-// they are discarded.
+// WithLog writes the service's and the client's log lines, as JSON, one write at a
+// time; all are written when the test's cleanup is over. By default they are
+// discarded.
 func WithLog(w io.Writer) Option { return optionFunc(func(s *setup) { s.log = w }) }
 
 // Serve runs a service until the test ends and returns a connection to it. The
@@ -82,6 +83,7 @@ func Start(t testing.TB, register func(*keelson.Service), opts ...Option) (conn 
 		o.apply(&s)
 	}
 	s.complete()
+	s.log = &oneAtATime{w: s.log} // the service's and the client's lines come from two goroutines
 	pipe := &pipe{Listener: bufconn.Listen(bufferSize)}
 	service := s.newService(t, pipe)
 	register(service)
@@ -146,6 +148,19 @@ func (s *setup) newService(t testing.TB, pipe *pipe) *keelson.Service {
 		t.Fatalf("make the service: %v", err)
 	}
 	return service
+}
+
+// oneAtATime lets several goroutines write to one writer.
+type oneAtATime struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write waits for its turn.
+func (o *oneAtATime) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
 }
 
 // Main runs the tests of a package and fails when a goroutine outlives them:
