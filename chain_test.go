@@ -56,6 +56,18 @@ func TestWritesAreRetriedUnderOneRequestID(t *testing.T) {
 	}
 }
 
+func TestACallMayOptOutOfRetries(t *testing.T) {
+	calls := 0
+	conn := keelsontest.Serve(t, func(s *keelson.Service) {
+		userv1.RegisterUserServiceServer(s, &creator{seen: func(string) { calls++ }, fail: 1})
+	})
+	in := &userv1.CreateUserRequest{User: &userv1.User{Email: "ada@example.com", DisplayName: "Ada"}}
+	_, err := userv1.NewUserServiceClient(conn).CreateUser(bounded(t), in, keelson.WithoutRetry())
+	if status.Code(err) != codes.Unavailable || calls != 1 {
+		t.Errorf("sent %d times, ended with %v", calls, err)
+	}
+}
+
 func TestInvalidRequestsAreAnsweredFieldByField(t *testing.T) {
 	conn := keelsontest.Serve(t, func(s *keelson.Service) { userv1.RegisterUserServiceServer(s, &creator{}) })
 	_, err := userv1.NewUserServiceClient(conn).CreateUser(bounded(t), &userv1.CreateUserRequest{RequestId: "not a UUID", User: &userv1.User{}})

@@ -82,6 +82,10 @@ func (c *Client) newCall(ctx context.Context, fullName string, stream bool, cc *
 	return r
 }
 
+// WithoutRetry is the option of one call that must not be sent twice, whatever the
+// policy of its method says. (What never reached a server, gRPC still sends anew.)
+func WithoutRetry() grpc.CallOption { return grpcx.WithoutRetry() }
+
 // unary is the client's half of a unary call, in one interceptor.
 func (c *Client) unary(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	r := c.newCall(ctx, fullName, false, cc)

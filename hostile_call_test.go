@@ -3,6 +3,7 @@ package keelson_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
@@ -188,5 +190,37 @@ func TestTheServiceIsStillServingWhileUsersInterceptorsPanic(t *testing.T) {
 		if err := invoke(bounded(t), conn, method); errs.Reason(err) != errs.ReasonPanic {
 			t.Errorf("%s: %v", method, err)
 		}
+	}
+}
+
+func TestAFloodOfUnknownMethodsMakesNoSeries(t *testing.T) {
+	var s *keelson.Service
+	conn := keelsontest.Serve(t, func(k *keelson.Service) {
+		s = k
+		behaving(func(context.Context) error { return nil }).register(k)
+	})
+	series := func() (n int) {
+		families, err := s.Registerer().(prometheus.Gatherer).Gather()
+		must(t, err)
+		for _, f := range families {
+			if strings.HasPrefix(f.GetName(), "grpc_server_") {
+				n += len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	flood := func(from string) {
+		for i := range 200 {
+			err := conn.Invoke(bounded(t), fmt.Sprintf("/%s.v%d.S/M%d", from, i, i), &testpb.Empty{}, &testpb.Empty{})
+			if status.Code(err) != codes.Unimplemented {
+				t.Fatal(err)
+			}
+		}
+	}
+	flood("first")
+	before := series()
+	flood("second")
+	if after := series(); after != before {
+		t.Errorf("%d series became %d", before, after)
 	}
 }

@@ -42,6 +42,10 @@ func Answer(ctx context.Context, st *status.Status) bool {
 	return ok && s.WriteStatus(st) == nil
 }
 
+// WithoutRetry keeps gRPC from sending a call a second time: it may not remember
+// the request.
+func WithoutRetry() grpc.CallOption { return grpc.MaxRetryRPCBufferSize(0) }
+
 // OnFinish is called once when a call or stream ends, however it ends.
 func OnFinish(f func(err error)) grpc.CallOption { return grpc.OnFinish(f) }
 
