@@ -71,6 +71,7 @@ func (im *importer) store(ctx context.Context, batch []importItem) error {
 		return err
 	}
 	answered := make([]bool, len(items))
+	out := make([]*userv1.ImportUsersResponse, len(batch))
 	for i := range batch {
 		item := &batch[i]
 		var res repository.ImportResult
@@ -82,11 +83,37 @@ func (im *importer) store(ctx context.Context, batch []importItem) error {
 			res.Replayed = res.Replayed || answered[place]
 			answered[place] = true
 		}
-		if err := im.acknowledge(item, res); err != nil {
+		out[i] = im.acknowledgement(item, res)
+	}
+	return im.send(out)
+}
+
+// send sends acknowledgements and makes room in the window. While the instance
+// drains it does not wait long for a client that does not read; the goroutine is
+// then left in Send, which gRPC ends as soon as the handler has returned.
+func (im *importer) send(out []*userv1.ImportUsersResponse) error {
+	sent := make(chan error, 1)
+	go func() {
+		for _, m := range out {
+			if err := im.stream.Send(m); err != nil {
+				sent <- err
+				return
+			}
+			<-im.window
+		}
+		sent <- nil
+	}()
+	draining, give := im.draining, (<-chan time.Time)(nil)
+	for {
+		select {
+		case err := <-sent:
 			return err
+		case <-draining:
+			draining, give = nil, time.After(drainGrace)
+		case <-give:
+			return errs.Draining(im.id)
 		}
 	}
-	return nil
 }
 
 // importAttempts is how often a batch is given to a store that is busy.
@@ -109,8 +136,8 @@ func (im *importer) storeItems(ctx context.Context, items []repository.ImportIte
 	}
 }
 
-// acknowledge answers one item and makes room in the window.
-func (im *importer) acknowledge(item *importItem, res repository.ImportResult) error {
+// acknowledgement is the answer to one item, which it counts.
+func (im *importer) acknowledgement(item *importItem, res repository.ImportResult) *userv1.ImportUsersResponse {
 	out := &userv1.ImportUsersResponse_Result{Sequence: item.sequence, Replayed: res.Replayed}
 	bad := item.bad
 	if bad == nil && res.Err != nil {
@@ -132,9 +159,7 @@ func (im *importer) acknowledge(item *importItem, res repository.ImportResult) e
 		im.h.metrics.created.Inc()
 		out.Outcome = &userv1.ImportUsersResponse_Result_Name{Name: nameOf(res.ID)}
 	}
-	err := im.stream.Send(&userv1.ImportUsersResponse{Message: &userv1.ImportUsersResponse_Result_{Result: out}})
-	<-im.window
-	return err
+	return &userv1.ImportUsersResponse{Message: &userv1.ImportUsersResponse_Result_{Result: out}}
 }
 
 // itemStatus is an item's error as it goes over the wire. What nobody knows is

@@ -196,5 +196,5 @@ func (im *importer) finish(err error) error {
 	if !errors.Is(err, io.EOF) {
 		return err
 	}
-	return im.stream.Send(&userv1.ImportUsersResponse{Message: &userv1.ImportUsersResponse_Summary_{Summary: &im.summary}})
+	return im.send([]*userv1.ImportUsersResponse{{Message: &userv1.ImportUsersResponse_Summary_{Summary: &im.summary}}})
 }

@@ -386,6 +386,39 @@ func TestImportOfABusyClientEndsWhenTheInstanceDrains(t *testing.T) {
 	}
 }
 
+// stuckStream takes the first message; a second one meets a window that the
+// client never opens.
+type stuckStream struct {
+	grpc.ServerStream
+	sent  int
+	stuck chan<- struct{}
+}
+
+func (s *stuckStream) SendMsg(m any) error {
+	if s.sent++; s.sent == 1 {
+		return s.ServerStream.SendMsg(m)
+	}
+	s.stuck <- struct{}{}
+	<-s.Context().Done()
+	return s.Context().Err()
+}
+
+func TestImportWhoseClientReadsNothingEndsWhenTheInstanceDrains(t *testing.T) {
+	stuck := make(chan struct{}, 1)
+	watch := grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		return h(srv, &stuckStream{ServerStream: ss, stuck: stuck})
+	})
+	c := serve(t, newStore(t), internal.HandlerConfig{}, watch)
+	s := startImport(t, c, "unread")
+	if err := s.Send(numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	<-stuck
+	close(c.drain)
+	_, err := collect(s)
+	wantDraining(t, err)
+}
+
 func wantDraining(t testing.TB, err error) error {
 	t.Helper()
 	err = errs.FromWire(err)
