@@ -19,6 +19,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/policy"
 )
 
 func quiet() keelson.Config {
@@ -200,5 +201,25 @@ func TestAStreamOfAMethodNobodyKnowsHasNoDeadline(t *testing.T) {
 	must(t, err)
 	if _, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/made.up/Watch"); errs.Reason(err) != "AWAY" {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAUnaryMethodWithoutADeadlineFitsNoDrain(t *testing.T) {
+	s, err := keelson.New("test", keelson.Config{Methods: []policy.Override{{Method: unaryCall, Timeout: -1}}}, keelson.WithLogOutput(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testpb.RegisterTestServiceServer(s, &stub{})
+	if err := s.Run(bounded(t)); err == nil || !strings.Contains(err.Error(), "no drain is long enough") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestAPlaintextCollectorOffLoopbackIsRefused(t *testing.T) {
+	for endpoint, ok := range map[string]bool{"http://collector.example:4317": false, "http://127.0.0.1:4317": true, "https://collector.example:4317": true} {
+		_, err := keelson.New("test", keelson.Config{Trace: keelson.TraceConfig{Endpoint: endpoint}}, keelson.WithLogOutput(io.Discard))
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", endpoint, err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/keelson-dev/keelson/internal/config"
@@ -120,7 +121,7 @@ func (s *Service) reload() {
 	case err != nil:
 		s.log.Error("the changed configuration was refused; nothing changed", "error", err)
 	case len(changed) > 0:
-		s.applyLog(cfg)
+		s.applyLog(cfg, slices.Contains(changed, "log.level"))
 		s.tel.traces.SetRatio(cfg.Trace.Ratio)
 		s.log.Info("the configuration changed", "changed", changed)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -21,6 +22,7 @@ type options struct {
 	clientStream []grpc.StreamClientInterceptor
 	server       []grpc.ServerOption
 	domain       string
+	registry     *prometheus.Registry
 	classifiers  []errs.Classifier
 	descriptors  []protoreflect.ServiceDescriptor
 	driver       discovery.Driver
@@ -65,6 +67,13 @@ func WithServerOptions(s ...grpc.ServerOption) Option {
 // such as user.example.com; default: the service's name.
 func WithErrorDomain(domain string) Option {
 	return optionFunc(func(o *options) { o.domain = domain })
+}
+
+// WithRegistry collects the metrics in a registry made elsewhere, such as that of
+// the program that a client belongs to. One registry takes one service or one
+// client. Default: one of its own.
+func WithRegistry(r *prometheus.Registry) Option {
+	return optionFunc(func(o *options) { o.registry = r })
 }
 
 // WithErrors tells how the service's domain and infrastructure errors map to

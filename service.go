@@ -85,7 +85,14 @@ func (s *Service) checkDrain() error {
 
 // fitsDrain is checkDrain for one method.
 func (s *Service) fitsDrain(m *policy.Method, e *policy.Effective) error {
-	if m.Kind != policy.Unary || e.Timeout <= s.cfg.Drain.Calls || !s.serves(m.Service) {
+	if m.Kind != policy.Unary || !s.serves(m.Service) {
+		return nil
+	}
+	if e.Timeout <= 0 {
+		return fmt.Errorf("drain.calls: %s has no deadline (from %s), so that no drain is long enough for its calls: give it one, or make it a stream",
+			m.FullName, e.Source(policy.FieldTimeout))
+	}
+	if e.Timeout <= s.cfg.Drain.Calls {
 		return nil
 	}
 	return fmt.Errorf("drain.calls: %s is shorter than the deadline of %s (%s, from %s); calls would be cut off in every rollout: raise drain.calls or shorten the deadline",

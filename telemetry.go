@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +34,10 @@ type telemetry struct {
 // observe makes the telemetry of a service or a client; nothing runs yet.
 func (c *core) observe() error {
 	t, cfg := &c.tel, &c.cfg
-	t.registry = prometheus.NewRegistry()
+	t.registry = c.opts.registry
+	if t.registry == nil {
+		t.registry = prometheus.NewRegistry()
+	}
 	var faults []error
 	keep := func(err error) { faults = append(faults, err) }
 	pretty, color, err := logs.Style(cfg.Log.Format, c.logOutput())
@@ -40,7 +45,7 @@ func (c *core) observe() error {
 	t.sink, err = logs.NewSink(c.logOutput(), logs.SinkConfig{Pretty: pretty, Color: color, FlushTimeout: cfg.Drain.Stop, Registerer: t.registry})
 	keep(err)
 	t.log = logs.New(t.sink, logs.Config{Service: c.name, Version: cfg.Version, Instance: cfg.InstanceID, Environment: cfg.Environment})
-	c.applyLog(cfg)
+	c.applyLog(cfg, true)
 	c.log = t.log.Logger()
 	buckets := cfg.Metrics.Buckets
 	t.served, err = metrics.New(t.registry, metrics.Config{Side: call.Server, Buckets: buckets})
@@ -48,6 +53,9 @@ func (c *core) observe() error {
 	t.called, err = metrics.New(t.registry, metrics.Config{Side: call.Client, Buckets: buckets})
 	keep(err)
 	keep(metrics.RegisterProcess(t.registry, c.name, cfg.Version))
+	if address, plain := strings.CutPrefix(cfg.Trace.Endpoint, "http://"); plain && !cfg.Trace.Insecure && !isLoopback(address) {
+		keep(fmt.Errorf("trace.endpoint: %q is plaintext off loopback; use https://, or set trace.insecure: true", cfg.Trace.Endpoint))
+	}
 	t.traces, err = traces.New(c.tracing())
 	keep(err)
 	t.zpages = zpages.New(zpages.Config{})
@@ -73,9 +81,11 @@ func (c *core) logOutput() io.Writer {
 }
 
 // applyLog sets what of the log can change while the service runs.
-func (c *core) applyLog(cfg *Config) {
+// A level that the debug listener has set stays until the configured one
+// changes.
+func (c *core) applyLog(cfg *Config, newLevel bool) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err == nil { // checked by the configuration's enum
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); newLevel && err == nil { // checked by the configuration's enum
 		c.tel.log.Level().Set(level)
 	}
 	c.tel.log.SetSample(cfg.Log.Sample)

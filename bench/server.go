@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/lifecycle"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -85,36 +86,47 @@ func serveVariant(variant, profile string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	ended := make(chan error, 1)
 	switch variant {
 	case bare:
 		s := grpc.NewServer()
 		userv1.RegisterUserServiceServer(s, newUsers())
-		go func() { ended <- s.Serve(l) }()
+		go func() { _ = s.Serve(l) }()
 		defer s.Stop()
+		return answer(l.Addr())
 	case chassis:
-		s, err := keelson.New("user", keelson.Config{Ops: keelson.OpsConfig{Address: "127.0.0.1:0"}, Log: keelson.LogConfig{Format: "json"}}, keelson.WithListener(l))
-		if err != nil {
+		// As a service's main does it.
+		keelson.Main(func(ctx context.Context) error { return serveChassis(ctx, l) })
+	}
+	return fmt.Errorf("no variant %q", variant)
+}
+
+func serveChassis(ctx context.Context, l net.Listener) error {
+	s, err := keelson.New("user", keelson.Config{Ops: keelson.OpsConfig{Address: "127.0.0.1:0"}, Log: keelson.LogConfig{Format: "json"}}, keelson.WithListener(l))
+	if err != nil {
+		return err
+	}
+	userv1.RegisterUserServiceServer(s, newUsers())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.Go("answer", func(context.Context) error {
+		defer cancel()
+		if err := answer(l.Addr()); err != nil {
 			return err
 		}
-		userv1.RegisterUserServiceServer(s, newUsers())
-		go func() { ended <- s.Run(ctx) }()
-	default:
-		return fmt.Errorf("no variant %q", variant)
-	}
-	fmt.Println(l.Addr())
+		return lifecycle.ErrDone
+	})
+	return s.Run(ctx)
+}
+
+// answer tells where the server listens, and its usage for each line it reads.
+func answer(address net.Addr) error {
+	fmt.Println(address)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		if err := json.NewEncoder(os.Stdout).Encode(measureUsage()); err != nil {
 			return err
 		}
 	}
-	cancel()
-	if variant == bare {
-		return nil
-	}
-	return <-ended
+	return nil
 }
 
 // usage is what a server process has used so far.

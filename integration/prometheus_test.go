@@ -24,7 +24,7 @@ import (
 )
 
 // requireServers says that tests which need a real server must not be skipped.
-const requireServers = "KEELSON_REQUIRE_SERVERS"
+const requireServers = "KEELSONTEST_REQUIRE_SERVERS"
 
 // prometheusPath and promtoolPath are where Debian's package puts them.
 const (
