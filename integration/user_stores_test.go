@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -70,6 +72,18 @@ func (p *userPlatform) runs(ids ...string) []*userInstance {
 		all = append(all, p.run(id))
 	}
 	return all
+}
+
+// service prepares a run of the user service that is expected to end by itself.
+func (p *platform) service(env ...string) *exec.Cmd {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	p.t.Cleanup(cancel)
+	c := exec.CommandContext(ctx, binary(p.t, "services/user/cmd/user")) //nolint:gosec // built here
+	c.Dir = p.dir
+	c.Env = append(os.Environ(), "KEELSON_LOG__FORMAT=json", "KEELSON_GRPC__ADDRESS=127.0.0.1:0", "KEELSON_OPS__ADDRESS=127.0.0.1:0", "KEELSON_DEBUG__ADDRESS=off")
+	c.Env = append(c.Env, env...)
+	return c
 }
 
 // dial connects without the chassis: what is seen is what the server does.

@@ -76,12 +76,17 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
+// busyTimeout is how long a write waits for another process to let go of the
+// SQLite file: less than the timeout of the methods that write, so that callers
+// hear what is the matter, and when to try again, before their time is up.
+const busyTimeout = 4 * time.Second
+
 // newStore makes the store that is configured; it connects to nothing.
 func newStore(c StoreConfig) (repository.Store, error) {
 	if c.Driver == "postgres" {
 		return postgres.New(postgres.Config{DSN: c.Postgres.DSN, MaxConns: int32(c.Postgres.MaxConns), StatementTimeout: c.Postgres.StatementTimeout}) //nolint:gosec // at most 1000
 	}
-	return sqlite.New(sqlite.Config{Path: c.SQLite.Path})
+	return sqlite.New(sqlite.Config{Path: c.SQLite.Path, BusyTimeout: busyTimeout})
 }
 
 // prepare makes what the store needs before its migration.

@@ -67,7 +67,7 @@ func (p *filterParser) parse(field, text string) (repository.Filter, error) {
 	}
 	parsed, err := filtering.ParseFilterString(text, p.schema)
 	if err != nil {
-		return nil, invalid(field, "%s; fields are name, uid, email, display_name, given_name, family_name, state, labels.{key}, create_time, update_time, delete_time and purge_time, and texts need quotes", explain(err))
+		return nil, invalid(field, "%s; fields are name, uid, email, display_name, given_name, family_name, state, labels.{key}, create_time, update_time, delete_time and purge_time, and texts need quotes", explain(err, text))
 	}
 	f, err := p.translate(parsed.CheckedExpr.GetExpr())
 	if err == nil {
@@ -81,7 +81,7 @@ func (p *filterParser) parse(field, text string) (repository.Filter, error) {
 
 // explain says what the parser found, without the text of the filter: that may
 // hold personal data, and errors are logged.
-func explain(err error) string {
+func explain(err error, filter string) string {
 	var at interface {
 		Position() filtering.Position
 		Message() string
@@ -101,10 +101,8 @@ func explain(err error) string {
 	text = strings.TrimPrefix(text, "expr: ")
 	name, isName := strings.CutPrefix(text, "undeclared identifier ")
 	switch {
-	case isName && strings.Trim(name, "'_abcdefghijklmnopqrstuvwxyz") == "":
-		return "there is no field " + name
-	case isName:
-		return "has a name that is no field and no state"
+	case isName: // perhaps a value whose quotes were forgotten: say where, not what
+		return fmt.Sprintf("has a name at column %d that is no field and no state", strings.Index(filter, strings.Trim(name, "'"))+1)
 	case strings.HasPrefix(text, "no matching overload"):
 		return "an operator does not take what stands beside it"
 	case text == "undeclared function 'FUZZY'":

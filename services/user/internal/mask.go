@@ -1,6 +1,7 @@
 package internal
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -45,15 +46,15 @@ func changeOf(u *userv1.User, mask []string, v *violations) change {
 	case len(mask) == 1 && mask[0] == "*":
 		c.paths = contentPaths()
 	default:
-		for _, path := range mask {
-			c.addPath(path, v)
+		for i, path := range mask {
+			c.addPath(i, path, v)
 		}
 	}
 	c.from = contentOf(c.only(u), "user.", v)
 	return c
 }
 
-func (c *change) addPath(path string, v *violations) {
+func (c *change) addPath(i int, path string, v *violations) {
 	key, isLabel := strings.CutPrefix(path, "labels.")
 	switch {
 	case slices.Contains(contentPaths(), path):
@@ -64,8 +65,18 @@ func (c *change) addPath(path string, v *violations) {
 	case path == "*":
 		v.add("update_mask", "* stands alone: it already means all fields")
 	default:
-		v.add("update_mask", "%q is no field of a user; fields are %s and labels.{key}", path, strings.Join(contentPaths(), ", "))
+		v.add("update_mask", "path %d%s is no field of a user; fields are %s and labels.{key}", i, quoteName(path), strings.Join(contentPaths(), ", "))
 	}
+}
+
+// quoteName repeats a path that looks like a field, for the caller who has
+// misspelt one. Others, such as the keys of labels, may hold personal data.
+func quoteName(path string) string {
+	const longest = 32
+	if len(path) > longest || strings.Trim(path, "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", path)
 }
 
 // unquoteKey takes the backticks off a map key (AIP-161).
