@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,7 +49,7 @@ func (s *Store) Head(ctx context.Context) (repository.Head, error) {
 	if err != nil {
 		return repository.Head{}, err
 	}
-	h, err := s.head(ctx, p)
+	h, _, err := s.head(ctx, p, math.MaxInt64)
 	return h, wrap(ctx, "read the head", err)
 }
 
@@ -58,25 +59,23 @@ type querier interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// head numbers what is committed and returns where the stream stands.
-func (s *Store) head(ctx context.Context, q querier) (repository.Head, error) {
-	for numbered := false; ; {
-		var h repository.Head
+// head returns where the stream stands. It numbers first: until the stream is as
+// long as is enough, or all that was committed before the call has its number.
+// Who wants the next changes must not wait for the last one of a long queue.
+func (s *Store) head(ctx context.Context, q querier, enough int64) (h repository.Head, numbered bool, err error) {
+	for all := false; ; {
 		var pending bool
 		if err := q.QueryRow(ctx, selectHead).Scan(&h.Epoch, &h.Compacted, &h.Revision, &pending); err != nil {
-			return h, err
+			return h, numbered, err
 		}
-		if !pending || numbered {
-			return h, nil
+		if !pending || all || h.Revision >= enough {
+			return h, numbered, nil
 		}
-		n := int64(numberBatch)
-		for n == numberBatch {
-			var err error
-			if n, err = number(ctx, q); err != nil {
-				return h, err
-			}
+		n, err := number(ctx, q)
+		if err != nil {
+			return h, numbered, err
 		}
-		numbered = true // what was committed before this call has its number now
+		all, numbered = n < numberBatch, numbered || n > 0
 	}
 }
 
@@ -100,7 +99,7 @@ func (s *Store) Events(ctx context.Context, after int64, limit int) ([]repositor
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.head(ctx, p); err != nil {
+	if _, _, err := s.head(ctx, p, after+int64(limit)); err != nil {
 		return nil, wrap(ctx, "number events", err)
 	}
 	events, err := readEvents(ctx, p, after, limit)
@@ -176,17 +175,16 @@ func (s *Store) wait(ctx context.Context, conn *pgx.Conn, after int64) (reposito
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return repository.Head{}, err
 	}
-	var last int64 = -1
 	for pause := minPoll; ; pause = min(pause+pause/4, maxPoll) {
 		changed, closed := s.changed.Next()
 		if closed {
 			return repository.Head{}, errClosed
 		}
-		h, err := s.head(ctx, conn)
+		h, numbered, err := s.head(ctx, conn, after+1)
 		if err != nil {
 			return h, err
 		}
-		if last >= 0 && h.Revision > last { // numbered here or elsewhere just now
+		if numbered {
 			if _, err := conn.Exec(ctx, "NOTIFY "+channel); err != nil {
 				return h, err
 			}
@@ -194,7 +192,6 @@ func (s *Store) wait(ctx context.Context, conn *pgx.Conn, after int64) (reposito
 		if h.Revision > after {
 			return h, nil
 		}
-		last = h.Revision
 		if err := nap(ctx, conn, changed, pause); err != nil {
 			return h, err
 		}

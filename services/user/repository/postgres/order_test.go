@@ -147,3 +147,24 @@ func TestTheStoreOutlivesACrashOfTheServer(t *testing.T) {
 	}
 	t.Fatal("no write succeeds after a restart of the server")
 }
+
+// TestALongQueueDoesNotKeepTheNextChangesBack waits and reads while many events
+// have no number yet: what is next comes before all of them are numbered.
+func TestALongQueueDoesNotKeepTheNextChangesBack(t *testing.T) {
+	dsn, s := twoUsers(t)
+	want(t, order(t, s, 0), "1:ann@1", "2:bob@1")
+	const n = 10_000
+	newRawWriter(t, dsn).exec(fmt.Sprintf(`INSERT INTO user_event_queue (kind, time, after)
+		SELECT 2, now(), '{"id":"ann","version":' || v || '}' FROM generate_series(2, %d) AS v`, n+1))
+	h, err := s.Wait(t.Context(), 2)
+	if err != nil || h.Revision < 3 || h.Revision >= n {
+		t.Errorf("Wait returned %+v, %v; want a revision soon behind 2", h, err)
+	}
+	events, err := s.Events(t.Context(), h.Revision, 10)
+	if err != nil || len(events) != 10 || events[9].Revision != h.Revision+10 {
+		t.Errorf("%d events, %v; want the next 10", len(events), err)
+	}
+	if h, err := s.Head(t.Context()); err != nil || h.Revision != n+2 {
+		t.Errorf("the head is %+v, %v; want all %d", h, err, n+2)
+	}
+}

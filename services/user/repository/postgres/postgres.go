@@ -78,6 +78,7 @@ func New(cfg Config) (*Store, error) {
 	params["lock_timeout"] = millis(defaulted(cfg.LockTimeout, 5*time.Second))
 	params["idle_in_transaction_session_timeout"] = "30000"
 	params["default_transaction_isolation"] = "read committed"
+	params["jit"] = "off" // for statements of milliseconds; guesses about the queue would make it compile them, for 200 ms each
 	if params["application_name"] == "" {
 		params["application_name"] = "keelson-user"
 	}
