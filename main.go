@@ -26,7 +26,7 @@ import (
 // It also sets what belongs to the whole process: gRPC's own log goes to that of
 // the service that runs, a log pipe whose reader has gone does not end the
 // process, and the garbage collector leaves a small heap alone for longer: it
-// counts 16 MiB that nobody touches, which a process does not occupy, as in use.
+// counts 32 MiB that nobody touches, which a process does not occupy, as in use.
 // GOGC or GOMEMLIMIT in the environment turn that off.
 func Main(run func(ctx context.Context) error) {
 	os.Exit(exitCode(run, os.Stderr))
@@ -62,7 +62,7 @@ func say(stderr io.Writer, text string) {
 // heapFloorSize is how much the collector counts as in use beside what is. A
 // service allocates some 15 KB per call and keeps a few MiB, so that by default
 // it would collect every few hundred calls.
-const heapFloorSize = 16 << 20
+const heapFloorSize = 32 << 20
 
 // heapFloor returns memory that is never touched, and so never resident.
 func heapFloor() []byte {

@@ -75,13 +75,14 @@ func (u *users) WatchUsers(_ *userv1.WatchUsersRequest, ss userv1.UserService_Wa
 // serveVariant serves until its standard input ends. For each line it reads it
 // answers with a [usage]. A profile goes to a directory unless that is "".
 func serveVariant(variant, profile string) error {
+	stop := func() {}
 	if profile != "" {
-		stop, err := startProfile(filepath.Join(profile, variant+".pprof"))
-		if err != nil {
+		var err error
+		if stop, err = startProfile(filepath.Join(profile, variant+".pprof")); err != nil {
 			return err
 		}
-		defer stop()
 	}
+	defer stop()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -95,7 +96,10 @@ func serveVariant(variant, profile string) error {
 		return answer(l.Addr())
 	case chassis:
 		// As a service's main does it.
-		keelson.Main(func(ctx context.Context) error { return serveChassis(ctx, l) })
+		keelson.Main(func(ctx context.Context) error {
+			defer stop() // Main exits
+			return serveChassis(ctx, l)
+		})
 	}
 	return fmt.Errorf("no variant %q", variant)
 }
