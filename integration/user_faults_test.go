@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -274,7 +275,7 @@ func TestUserInstancesMigrateAtOnce(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		for i, c := range append(all, p.run("d")) {
+		for i, c := range slices.Concat(all, []*userInstance{p.run("d")}) {
 			makeUser(t, c, fmt.Sprintf("migrated-%d", i))
 		}
 		if users := pages(t, all[0], &userv1.ListUsersRequest{}); len(users) != 4 {
