@@ -235,7 +235,7 @@ func (c *serverCall) finish(err error) error {
 // exited accounts for a call whose handler ended its goroutine
 // (runtime.Goexit): nothing that is returned reaches gRPC any more.
 func (c *serverCall) exited() {
-	c.answer.end()
+	_ = c.answer.end() // an answer that was given stays given
 	err := recovery.Exited(&c.Call, c.m.log)
 	st, _ := c.status(err)
 	grpcx.Answer(c.ServerStream.Context(), status.Convert(st))
