@@ -101,6 +101,39 @@ func TestAFileHeldByAnotherProcessIsWaitedForWithinBounds(t *testing.T) {
 	}
 }
 
+// A write that comes while the one before it gives up waits for itself.
+func TestAWriteDoesNotInheritTheWaitOfOneThatGaveUp(t *testing.T) {
+	s := migrated(t, Config{BusyTimeout: 10 * time.Second})
+	other, err := s.open("_txlock", "immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for i := range 50 {
+		tx, err := other.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.writer.begin(); !errors.Is(err, errNobodyWaits) {
+			t.Fatalf("the lock is held and no write waits: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, gaveUp := s.Create(ctx, repository.User{ID: "never"}, repository.Write{})
+		cancel()
+		next := make(chan error, 1)
+		go func() {
+			_, err := s.Create(t.Context(), repository.User{ID: fmt.Sprint("user-", i)}, repository.Write{})
+			next <- err
+		}()
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-next; err != nil || !errors.Is(gaveUp, context.DeadlineExceeded) {
+			t.Fatalf("round %d: the one that gave up: %v; the next: %v", i, gaveUp, err)
+		}
+	}
+}
+
 func TestAWriteThatFailsLeavesItsGroupAlone(t *testing.T) {
 	s := migrated(t, Config{})
 	jobs := make([]*job, 3)

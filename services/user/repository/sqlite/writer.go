@@ -38,6 +38,8 @@ type writer struct {
 type job struct {
 	run  func(*txn) error
 	done chan error // buffered
+
+	queued time.Time // when it began to wait
 }
 
 // write runs f in a transaction of s and returns its result.
@@ -60,7 +62,7 @@ func (w *writer) do(ctx context.Context, f func(*txn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	j := &job{run: f, done: make(chan error, 1)}
+	j := &job{run: f, done: make(chan error, 1), queued: time.Now()}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -101,7 +103,9 @@ func (w *writer) work() {
 			return
 		}
 		w.mu.Unlock()
-		if err := w.begin(); err != nil {
+		if err := w.begin(); errors.Is(err, errNobodyWaits) {
+			continue // who came meanwhile has a claim to its own wait
+		} else if err != nil {
 			finish(w.take(), err)
 			continue
 		}
@@ -128,10 +132,26 @@ func (w *writer) waiting() (n int, closed bool) {
 	return len(w.queue), w.closed
 }
 
+// expired removes the writes that have waited for the lock as long as they may.
+func (w *writer) expired(now time.Time) []*job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0 // they are in the order in which they came
+	for n < len(w.queue) && now.Sub(w.queue[n].queued) > w.busy {
+		n++
+	}
+	jobs := slices.Clone(w.queue[:n])
+	w.queue = slices.Delete(w.queue, 0, n)
+	return jobs
+}
+
+// errNobodyWaits tells that every write gave up before the lock was had.
+var errNobodyWaits = errors.New("no write waits for the lock any more")
+
 // begin takes SQLite's write lock. While another process has it, it looks
-// again every millisecond or so, as long as a write waits.
+// again every millisecond or so, as long as a write waits; each write waits for
+// the busy timeout at most.
 func (w *writer) begin() error {
-	deadline := time.Now().Add(w.busy)
 	waits := false
 	defer func() {
 		if waits {
@@ -143,9 +163,16 @@ func (w *writer) begin() error {
 		if err == nil {
 			return nil
 		}
+		err, busy := wrap(context.Background(), "begin to write", err), isBusy(err)
+		if busy {
+			finish(w.expired(time.Now()), err)
+		}
 		n, closed := w.waiting()
-		if !isBusy(err) || n == 0 || closed || time.Now().After(deadline) {
-			return wrap(context.Background(), "begin to write", err)
+		if n == 0 {
+			return errNobodyWaits
+		}
+		if !busy || closed {
+			return err
 		}
 		if !waits {
 			w.turn.waiting()
