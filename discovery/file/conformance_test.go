@@ -1,6 +1,8 @@
 package file_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -43,13 +45,12 @@ func TestDriverKeepsTheContract(t *testing.T) {
 					// Something that is no directory stands in its place: nothing can be read, and nothing created.
 					Stop: func() {
 						must(t, os.Rename(dir, dir+".away"))
-						must(t, os.WriteFile(dir, nil, 0o644))
+						inPlaceOf(t, dir, func() error { return os.WriteFile(dir, nil, 0o644) })
 					},
 					Start: func() {
-						must(t, os.Remove(dir))
-						must(t, os.Rename(dir+".away", dir))
+						inPlaceOf(t, dir, func() error { return os.Rename(dir+".away", dir) })
 					},
-					Wipe: func() { must(t, os.RemoveAll(dir)) },
+					Wipe: func() { inPlaceOf(t, dir, func() error { return nil }) },
 					Corrupt: func(service string) {
 						must(t, os.WriteFile(filepath.Join(dir, service, "garbage.json"), []byte(`{"id": "x`), 0o644))
 					},
@@ -57,4 +58,24 @@ func TestDriverKeepsTheContract(t *testing.T) {
 			})
 		})
 	}
+}
+
+// inPlaceOf takes away what stands at a path and puts something else there. A
+// registration that runs meanwhile may have made the directory again: then it
+// is taken away again.
+func inPlaceOf(t *testing.T, path string, put func() error) {
+	t.Helper()
+	var err error
+	for range 100 {
+		// Renaming is one step: nothing can be written into what is being removed.
+		old := filepath.Join(t.TempDir(), "old")
+		if err = os.Rename(path, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		must(t, os.RemoveAll(old))
+		if err = put(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("replace %s: %v", path, err)
 }
