@@ -1,6 +1,7 @@
 package keelson
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -75,7 +76,11 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 	if c.own {
 		c.begin.Do(func() { c.flush = sync.OnceValue(c.core.start()) })
 	}
-	conn, err := grpc.NewClient(resolved, append(c.dialOptions(creds), opts...)...)
+	chassis, err := c.dialOptions(creds)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
+	}
+	conn, err := grpc.NewClient(resolved, append(chassis, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", target, err)
 	}
@@ -143,12 +148,16 @@ func (c *Client) credentials(target, resolved string) (credentials.TransportCred
 	return loopbackOnly{insecure.NewCredentials()}, nil
 }
 
-func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.DialOption {
+func (c *Client) dialOptions(creds credentials.TransportCredentials) ([]grpc.DialOption, error) {
 	cfg := &c.cfg.Client
+	serviceConfig, err := c.table.ServiceConfig(json.RawMessage(`{"` + loadBalancer(cfg.LoadBalancer) + `":{}}`))
+	if err != nil {
+		return nil, err
+	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithDefaultServiceConfig(c.table.ServiceConfig(loadBalancer(cfg.LoadBalancer))),
+		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpcx.Connecting(cfg.ConnectTime, cfg.ConnectTime),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(int(cfg.MaxReceive)), grpc.MaxCallSendMsgSize(int(cfg.MaxSend))),
@@ -161,7 +170,7 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials) []grpc.Dial
 		grpcx.Resolvers(c.resolvers()...),
 		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{c.unary}, c.opts.clientUnary...)...),
 		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{c.stream}, c.opts.clientStream...)...),
-	}
+	}, nil
 }
 
 // loadBalancer returns the registered name of a policy: ours observes what

@@ -160,5 +160,7 @@ type DrainConfig struct {
 type PolicyConfig struct {
 	Timeout       time.Duration `yaml:"timeout" default:"10s" min:"1ms" reload:"true" doc:"deadline of unary methods that declare none"`
 	RetryAttempts int           `yaml:"retry_attempts" default:"3" min:"1" max:"5" doc:"how often a call that may be retried is sent at most"`
+	Hedge         policy.Switch `yaml:"hedge" default:"on" enum:"on,off" reload:"true" doc:"ask a second instance when the first is slow to answer, for methods without side effects"`
+	Breaker       policy.Switch `yaml:"breaker" default:"on" enum:"on,off" reload:"true" doc:"stop calling a method of a target for a while when most of its calls fail"`
 	MaxCallers    int           `yaml:"max_callers" default:"10000" min:"1" doc:"most callers whose rate is counted one by one"`
 }

@@ -116,7 +116,10 @@ func (c *core) applyPolicy(cfg *Config, source func(path string) config.Source, 
 		}
 		overrides[i] = o
 	}
-	return c.table.Apply(policy.Defaults{UnaryTimeout: cfg.Policy.Timeout, RetryAttempts: cfg.Policy.RetryAttempts}, overrides, accept...)
+	return c.table.Apply(policy.Defaults{
+		UnaryTimeout: cfg.Policy.Timeout, RetryAttempts: cfg.Policy.RetryAttempts,
+		NoHedge: cfg.Policy.Hedge == policy.Off, NoBreaker: cfg.Policy.Breaker == policy.Off,
+	}, overrides, accept...)
 }
 
 // source tells where a value of the configuration came from; nil when all of it

@@ -16,6 +16,8 @@ type Description struct {
 	Idempotency string `json:"idempotency"`
 	// Retryable tells that the contract allows the method to be sent twice.
 	Retryable bool `json:"retryable"`
+	// Hedgeable tells that the contract allows two instances to execute it at once.
+	Hedgeable bool `json:"hedgeable"`
 	// Fields are all values, in the order of [Fields].
 	Fields []Value `json:"fields"`
 }
@@ -33,7 +35,7 @@ type Value struct {
 // Describe returns what holds for the method now, field by field.
 func (m *Method) Describe() Description {
 	e := m.Effective()
-	d := Description{Method: m.FullName, Kind: m.Kind.String(), Idempotency: m.Idempotency.String(), Retryable: m.Retryable()}
+	d := Description{Method: m.FullName, Kind: m.Kind.String(), Idempotency: m.Idempotency.String(), Retryable: m.Retryable(), Hedgeable: m.Hedgeable()}
 	for _, f := range Fields() {
 		d.Fields = append(d.Fields, Value{Name: f, Value: e.Value(f), Source: e.Source(f)})
 	}
@@ -50,6 +52,12 @@ func (e *Effective) Value(f Field) string {
 		return duration(e.IdleTimeout)
 	case FieldRetryAttempts:
 		return strconv.Itoa(e.RetryAttempts)
+	case FieldHedge:
+		return string(onOff(e.Hedge))
+	case FieldHedgeDelay:
+		return e.hedgeDelay()
+	case FieldBreaker:
+		return string(onOff(e.Breaker))
 	case FieldCriticality:
 		return strings.TrimPrefix(e.Criticality.String(), "CRITICALITY_")
 	case FieldCost:
@@ -66,6 +74,24 @@ func (e *Effective) Value(f Field) string {
 		return burst(e.CallerRate, e.CallerBurst)
 	default:
 		return ""
+	}
+}
+
+func onOff(on bool) Switch {
+	if on {
+		return On
+	}
+	return Off
+}
+
+func (e *Effective) hedgeDelay() string {
+	switch {
+	case !e.Hedge:
+		return "none"
+	case e.HedgeDelay <= 0:
+		return "95th percentile"
+	default:
+		return e.HedgeDelay.String()
 	}
 }
 

@@ -17,6 +17,10 @@ type Defaults struct {
 	// RetryAttempts is how often a retryable call is sent at most, the first
 	// included; zero: 3.
 	RetryAttempts int
+	// NoHedge keeps methods without side effects from being hedged.
+	NoHedge bool
+	// NoBreaker keeps clients from breaking circuits.
+	NoBreaker bool
 }
 
 // The values of a zero [Defaults].
@@ -40,6 +44,17 @@ func (d Defaults) withDefaults() Defaults {
 // maxRate is more than any instance can do.
 const maxRate = 1_000_000_000
 
+// Switch turns something on or off; empty leaves it as it is.
+type Switch string
+
+// The values of a [Switch].
+const (
+	On  Switch = "on"
+	Off Switch = "off"
+)
+
+func (s Switch) valid() bool { return s == "" || s == On || s == Off }
+
 // Override changes the policy of one method, or of all methods of a service.
 // Zero fields change nothing. retry_attempts of a whole service are those of its
 // methods that may be retried.
@@ -53,6 +68,15 @@ type Override struct {
 	IdleTimeout time.Duration `yaml:"idle_timeout" doc:"ends a stream with no message for so long; negative: none"`
 	// RetryAttempts replaces how often a call is sent; 1: never again.
 	RetryAttempts int `yaml:"retry_attempts" doc:"how often a call is sent at most, the first included; 1: no retries"`
+	// Hedge says whether a second instance is asked when the first is slow: on
+	// or off.
+	Hedge Switch `yaml:"hedge" enum:"on,off" doc:"ask a second instance when the first is slow to answer: on or off"`
+	// HedgeDelay replaces after how long that is; negative: the method's own
+	// 95th percentile.
+	HedgeDelay time.Duration `yaml:"hedge_delay" doc:"ask the second instance after so long; negative: the method's own 95th percentile"`
+	// Breaker says whether a client stops calling the method for a while when
+	// most calls of it fail: on or off.
+	Breaker Switch `yaml:"breaker" enum:"on,off" doc:"stop calling the method for a while when most calls of it fail: on or off"`
 	// Rate and Burst bound the calls per second that one instance admits.
 	Rate  float64 `yaml:"rate" doc:"calls per second that one instance admits; negative: unlimited"`
 	Burst int     `yaml:"burst" doc:"calls admitted at once; default: the rate, rounded up"`
@@ -84,8 +108,32 @@ func (m *Method) base(d Defaults) *Effective {
 	} else {
 		e.sources[FieldRetryAttempts] = "default (" + m.noRetryReason() + ")"
 	}
+	e.Hedge, e.Breaker = m.Idempotency == NoSideEffects && m.Kind == Unary && !d.NoHedge, !d.NoBreaker
+	e.sources[FieldHedge] = "default (" + m.hedgeReason(d) + ")"
 	m.applyOption(e)
 	return e
+}
+
+func (m *Method) hedgeReason(d Defaults) string {
+	switch {
+	case m.Kind != Unary:
+		return "streams are resumed, not hedged"
+	case d.NoHedge:
+		return "policy.hedge is off"
+	case m.Idempotency == NoSideEffects:
+		return "idempotency_level NO_SIDE_EFFECTS"
+	case m.Idempotency == Idempotent:
+		return "IDEMPOTENT may be hedged, but is only where it is switched on"
+	default:
+		return "not declared idempotent"
+	}
+}
+
+func (m *Method) noHedgeReason() string {
+	if m.Kind != Unary {
+		return "it is a stream"
+	}
+	return "it is not declared idempotent"
 }
 
 func (m *Method) retryReason() string {
@@ -143,6 +191,13 @@ func (o *Override) apply(m *Method, e *Effective) {
 	if o.RetryAttempts == 1 || o.RetryAttempts > 1 && m.Retryable() { // of a whole service, those that may be retried
 		e.RetryAttempts, e.sources[FieldRetryAttempts] = o.RetryAttempts, o.origin(FieldRetryAttempts)
 	}
+	if o.Hedge == Off || o.Hedge == On && m.Hedgeable() { // of a whole service, those that may be hedged
+		e.Hedge, e.sources[FieldHedge] = o.Hedge == On, o.origin(FieldHedge)
+	}
+	setDuration(&e.HedgeDelay, o.HedgeDelay, e, o, FieldHedgeDelay)
+	if o.Breaker != "" {
+		e.Breaker, e.sources[FieldBreaker] = o.Breaker == On, o.origin(FieldBreaker)
+	}
 	o.applyRate(e, o.Rate, o.Burst, &e.Rate, &e.Burst, FieldRate, FieldBurst)
 	o.applyRate(e, o.CallerRate, o.CallerBurst, &e.CallerRate, &e.CallerBurst, FieldCallerRate, FieldCallerBurst)
 }
@@ -171,6 +226,12 @@ func (o *Override) validate(m *Method) []string {
 	}
 	if o.RetryAttempts > 1 && m != nil && !m.Retryable() {
 		faults = append(faults, fmt.Sprintf("retry_attempts is %d, but %s may not be sent twice: %s; declare an idempotency_level or a request_id in its .proto", o.RetryAttempts, m.FullName, m.noRetryReason()))
+	}
+	if !o.Hedge.valid() || !o.Breaker.valid() {
+		faults = append(faults, fmt.Sprintf("hedge is %q and breaker is %q; valid are on and off, and empty for no change", o.Hedge, o.Breaker))
+	}
+	if o.Hedge == On && m != nil && !m.Hedgeable() {
+		faults = append(faults, fmt.Sprintf("hedge is on, but two instances must not execute %s at once: %s; declare an idempotency_level in its .proto", m.FullName, m.noHedgeReason()))
 	}
 	if o.Burst < 0 || o.CallerBurst < 0 {
 		faults = append(faults, "burst and caller_burst are counts of calls, 1 or more")

@@ -116,6 +116,11 @@ func (m *Method) Retryable() bool {
 	return m.Kind == Unary && (m.Idempotency != IdempotencyUnknown || m.RequestID)
 }
 
+// Hedgeable tells that the contract allows two instances to execute the method
+// at the same time: it is unary and declared idempotent. A request_id is not
+// enough: the second of two concurrent writes is refused.
+func (m *Method) Hedgeable() bool { return m.Kind == Unary && m.Idempotency != IdempotencyUnknown }
+
 // Field names a value of [Effective], as configuration spells it.
 type Field string
 
@@ -127,6 +132,9 @@ const (
 	FieldCost          Field = "cost"
 	FieldCriticality   Field = "criticality"
 	FieldRetryAttempts Field = "retry_attempts"
+	FieldHedge         Field = "hedge"
+	FieldHedgeDelay    Field = "hedge_delay"
+	FieldBreaker       Field = "breaker"
 	FieldRate          Field = "rate"
 	FieldBurst         Field = "burst"
 	FieldCallerRate    Field = "caller_rate"
@@ -136,7 +144,7 @@ const (
 // Fields lists every field in the order in which it is shown.
 func Fields() []Field {
 	return []Field{
-		FieldTimeout, FieldIdleTimeout, FieldRetryAttempts, FieldCriticality, FieldCost,
+		FieldTimeout, FieldIdleTimeout, FieldRetryAttempts, FieldHedge, FieldHedgeDelay, FieldBreaker, FieldCriticality, FieldCost,
 		FieldRoles, FieldRate, FieldBurst, FieldCallerRate, FieldCallerBurst,
 	}
 }
@@ -152,6 +160,15 @@ type Effective struct {
 	// RetryAttempts is how often a call is sent at most, the first included.
 	// One: never retried.
 	RetryAttempts int
+	// Hedge tells that a second instance may be asked when the first is slow
+	// to answer.
+	Hedge bool
+	// HedgeDelay is after how long that is. Zero: the 95th percentile of the
+	// method's own latency.
+	HedgeDelay time.Duration
+	// Breaker tells that a client stops calling the method for a while when
+	// most calls of it fail at a target.
+	Breaker bool
 	// Criticality orders calls under overload.
 	Criticality policyv1.Criticality
 	// Cost is the relative weight of a call, 1 for an ordinary one.

@@ -18,10 +18,10 @@ const (
 )
 
 type serviceConfig struct {
-	LoadBalancing []map[string]struct{} `json:"loadBalancingConfig"`
-	HealthCheck   healthCheck           `json:"healthCheckConfig"`
-	Methods       []methodConfig        `json:"methodConfig,omitempty"`
-	Throttling    throttling            `json:"retryThrottling"`
+	LoadBalancing []json.RawMessage `json:"loadBalancingConfig"`
+	HealthCheck   healthCheck       `json:"healthCheckConfig"`
+	Methods       []methodConfig    `json:"methodConfig,omitempty"`
+	Throttling    throttling        `json:"retryThrottling"`
 }
 
 type healthCheck struct {
@@ -53,13 +53,13 @@ type retry struct {
 }
 
 // ServiceConfig returns the gRPC service config (JSON) that the table stands
-// for: a load-balancing policy, client-side health checks, and per method the
+// for: a load-balancing policy (JSON too, such as {"round_robin":{}}), client-side health checks, and per method the
 // retries that its contract allows, on UNAVAILABLE only and throttled. Calls
 // wait for a ready connection: unary ones until their deadline, which they
 // always have, and streams until whoever opens them loses patience.
-func (t *Table) ServiceConfig(loadBalancer string) string {
+func (t *Table) ServiceConfig(balancing json.RawMessage) (string, error) {
 	sc := serviceConfig{
-		LoadBalancing: []map[string]struct{}{{loadBalancer: {}}},
+		LoadBalancing: []json.RawMessage{balancing},
 		Throttling:    throttling{MaxTokens: throttleTokens, TokenRatio: throttleRatio},
 	}
 	for _, m := range t.Methods() {
@@ -76,9 +76,11 @@ func (t *Table) ServiceConfig(loadBalancer string) string {
 		}
 		sc.Methods = append(sc.Methods, mc)
 	}
-	// Marshalling a struct of strings and numbers cannot fail.
-	text, _ := json.Marshal(sc)
-	return string(text)
+	text, err := json.Marshal(sc)
+	if err != nil {
+		return "", fmt.Errorf("make a service config with the load-balancing policy %s: %w", balancing, err)
+	}
+	return string(text), nil
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3fs", d.Seconds()) }

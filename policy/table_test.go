@@ -177,7 +177,11 @@ func TestServiceConfigRetriesOnlyWhatTheContractAllows(t *testing.T) {
 			RetryPolicy  *struct{ RetryableStatusCodes []string }
 		}
 	}
-	if err := json.Unmarshal([]byte(policy.NewTable(shop(t)).ServiceConfig("round_robin")), &sc); err != nil {
+	text, err := policy.NewTable(shop(t)).ServiceConfig(json.RawMessage(`{"round_robin":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), &sc); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string][]string{}
@@ -231,4 +235,10 @@ func ExampleTable_Apply() {
 	err := table.Apply(policy.Defaults{}, []policy.Override{{Method: "/grpc.health.v1.Health/Chek", Timeout: time.Second}})
 	fmt.Println(err != nil)
 	// Output: true
+}
+
+func TestServiceConfigRefusesABalancingPolicyThatIsNotJSON(t *testing.T) {
+	if _, err := policy.NewTable(shop(t)).ServiceConfig(json.RawMessage(`{"round_robin"`)); err == nil || !strings.Contains(err.Error(), "round_robin") {
+		t.Errorf("got %v, want an error that shows the policy", err)
+	}
 }
