@@ -12,6 +12,6 @@ revision=${1:-main}
 base=.cache/breaking
 rm -rf "$base"
 mkdir -p "$base/.cache"
-git archive "$revision" buf.yaml proto services/user/api | tar -x -C "$base"
+git archive "$revision" buf.yaml proto services | tar -x -C "$base"
 cp -R .cache/proto "$base/.cache/proto"
 tools/buf/node_modules/.bin/buf breaking --against "$base"

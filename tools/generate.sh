@@ -23,7 +23,7 @@ go -C tools/protoc build -o "$bin/" google.golang.org/protobuf/cmd/protoc-gen-go
 go -C tools/protoc run ./protodeps "$root/.cache/proto"
 
 PATH=$bin:$PATH
-for module in proto services/user/api; do
+for module in proto services/user/api services/audit/api; do
 	"$buf" format -w "$module"
 done
 "$buf" lint

@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	_ "github.com/keelson-dev/keelson/services/user/api/user/v1" // its contract: types, policies, completion
+	_ "github.com/keelson-dev/keelson/services/audit/api/audit/v1" // the contracts: types, policies, completion
+	_ "github.com/keelson-dev/keelson/services/user/api/user/v1"
 
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/call"
 )
