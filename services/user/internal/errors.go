@@ -73,6 +73,12 @@ func Errors() errs.Classifier {
 	)
 }
 
+// errStoreSlow is the answer to a call that the store kept waiting until there
+// was just time left to say so: locked, slow, or out of connections.
+func errStoreSlow() *errs.Error {
+	return own(errs.Unavailable(ReasonStoreUnavailable, "the store did not answer in time; try again, writes with the same request_id"), errs.RetryAfter(500*time.Millisecond))
+}
+
 func existsError(e *repository.ExistsError) *errs.Error {
 	if e.Field == repository.ConflictEmail {
 		return own(errs.AlreadyExists(ReasonEmailTaken, "another live user has this e-mail"), errs.Cause(repository.ErrExists),

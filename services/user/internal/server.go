@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/deadline"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -27,7 +28,8 @@ func Run(ctx context.Context, args []string) error {
 	if err := keelson.LoadConfig(&cfg, args); err != nil {
 		return err
 	}
-	service, err := keelson.New(Name, cfg.Config, keelson.WithErrorDomain(Domain))
+	service, err := keelson.New(Name, cfg.Config, keelson.WithErrorDomain(Domain),
+		keelson.WithUnaryInterceptors(deadline.UnaryReserve(errStoreSlow())))
 	if err != nil {
 		return err
 	}
