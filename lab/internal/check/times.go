@@ -1,0 +1,60 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/keelson-dev/keelson/lab/internal/history"
+)
+
+// Lag tells the longest delay of the lab's own scheduling within a time.
+type Lag func(from, to time.Duration) time.Duration
+
+// Grace is how long after its deadline, beyond the lab's own lag, a call may
+// end.
+const Grace = 50 * time.Millisecond
+
+// Deadlines checks that every call ended by its deadline, plus [Grace] and the
+// lab's own lag around its end.
+func Deadlines(calls []*history.Call, lag Lag) Verdict {
+	v := begin("every call ends by its deadline + 50 ms")
+	var worst time.Duration
+	for _, c := range calls {
+		late := c.End - c.Start - c.Timeout
+		worst = max(worst, late)
+		if late <= Grace {
+			continue
+		}
+		if own := lag(c.Start+c.Timeout, c.End); late > Grace+own {
+			v.fault("%s %s ended %s after its deadline (own lag %s) with %s %s", c.Kind, c.Key, late.Round(time.Millisecond), own.Round(time.Millisecond), c.Code, c.Reason)
+		}
+	}
+	if len(calls) == 0 {
+		v.fault("there was no call")
+	}
+	return v.end("%d calls, the latest %s after its deadline", len(calls), max(worst, 0).Round(time.Millisecond))
+}
+
+// RetryInfos checks that the failures of some calls are UNAVAILABLE, say when to
+// try again, and came before the deadline.
+func RetryInfos(calls []*history.Call) Verdict {
+	v := begin("failures are UNAVAILABLE with RetryInfo, before the deadline")
+	failures := 0
+	for _, c := range calls {
+		if !c.Failed() {
+			continue
+		}
+		failures++
+		if c.Code != codes.Unavailable || !c.RetryInfo || c.End-c.Start >= c.Timeout {
+			v.fault("%s %s ended after %s of %s with %s %s (RetryInfo: %t) %s", c.Kind, c.Key, (c.End - c.Start).Round(time.Millisecond), c.Timeout, c.Code, c.Reason, c.RetryInfo, c.Message)
+		}
+	}
+	return v.end("%d failures of %d calls", failures, len(calls))
+}
+
+// Window returns the calls that the schedule placed from one moment to another.
+func Window(calls []*history.Call, from, to time.Duration) []*history.Call {
+	return slices.DeleteFunc(slices.Clone(calls), func(c *history.Call) bool { return c.Intended < from || c.Intended >= to })
+}
