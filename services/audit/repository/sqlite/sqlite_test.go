@@ -1,0 +1,34 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/keelson-dev/keelson/services/audit/repository"
+	"github.com/keelson-dev/keelson/services/audit/repository/repositorytest"
+	"github.com/keelson-dev/keelson/services/audit/repository/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStore(t *testing.T) {
+	repositorytest.Run(t, func(tb testing.TB) func(func() time.Time) repository.Store {
+		path := filepath.Join(tb.TempDir(), "audit.db")
+		return func(now func() time.Time) repository.Store {
+			s, err := sqlite.New(sqlite.Config{Path: path, BusyTimeout: time.Minute, Now: now})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return s
+		}
+	})
+}
+
+func TestNewWantsAPath(t *testing.T) {
+	if _, err := sqlite.New(sqlite.Config{}); err == nil {
+		t.Error("a store without a path was made")
+	}
+}
