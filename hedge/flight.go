@@ -1,0 +1,245 @@
+package hedge
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/policy"
+)
+
+// Invoke makes a unary call by way of invoke, and a second time when the first
+// attempt takes too long; invoke must be safe to be called twice at once, and
+// return soon when its context ends. The context carries the call's record and
+// its deadline. The error is that of the attempt whose answer counts.
+//
+// It runs the first attempt in the caller's goroutine and has waited for the
+// second one when it returns.
+func (m *Method) Invoke(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	now := time.Now()
+	deadline, bounded := ctx.Deadline()
+	delay, hedge := m.delay(reply, deadline.Sub(now), bounded)
+	if !hedge || Skipped(opts) {
+		return invoke(ctx, fullName, req, reply, cc, opts...)
+	}
+	m.budget.call(now)
+	opts, finish := withoutOnFinish(opts)
+	first, cancel := context.WithCancel(ctx)
+	f, _ := m.hedger.flights.Get().(*flight)
+	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: reply, cc: cc, invoke: invoke, opts: opts, cancel: cancel}
+	f.timer.Reset(delay)
+	ended := false
+	defer func() {
+		if !ended { // a panic, or runtime.Goexit
+			f.abandon()
+		}
+	}()
+	err := invoke(first, fullName, req, reply, cc, opts...)
+	ended = true
+	if !f.timer.Stop() {
+		err = f.settle(err)
+	} else if m.final(err) {
+		m.answered(time.Since(now))
+	}
+	cancel()
+	f.recycle()
+	for _, call := range finish {
+		call(err)
+	}
+	return err
+}
+
+// task is the call that a flight is made for.
+type task struct {
+	ctx      context.Context //nolint:containedctx // lives as long as the call
+	method   *Method
+	start    time.Time
+	fullName string
+	req      any
+	reply    any
+	cc       *grpc.ClientConn
+	invoke   grpc.UnaryInvoker
+	opts     []grpc.CallOption
+	cancel   context.CancelFunc // of the first attempt
+
+	over  bool // the first attempt has ended
+	fired bool // the timer has, and there is no hedge unless it is set
+	hedge *attempt
+}
+
+// flight is a call that may be hedged. It is used again for other calls, with its
+// timer.
+type flight struct {
+	timer *time.Timer
+	mu    sync.Mutex // guards over, fired and hedge
+	task
+}
+
+// attempt is the hedge of a call.
+type attempt struct {
+	cancel context.CancelFunc
+	reply  proto.Message
+	own    outputs
+	done   chan struct{} // closed when the attempt has ended, and err and took are set
+	err    error
+	took   time.Duration
+}
+
+func newFlight() *flight {
+	f := &flight{}
+	f.timer = time.AfterFunc(time.Hour, f.fire)
+	f.timer.Stop()
+	return f
+}
+
+// recycle makes the flight ready for another call, unless its timer's goroutine
+// may still come for this one.
+func (f *flight) recycle() {
+	f.mu.Lock()
+	free := f.fired || f.hedge == nil && !f.over
+	f.mu.Unlock()
+	if free {
+		h := f.method.hedger
+		f.task = task{}
+		h.flights.Put(f)
+	}
+}
+
+// fire sends the hedge. It runs in the timer's goroutine.
+func (f *flight) fire() {
+	a, ctx := f.begin()
+	if a == nil {
+		return
+	}
+	defer close(a.done)
+	start := time.Now()
+	a.err = f.send(ctx, a)
+	a.took = time.Since(start)
+	if f.method.final(a.err) {
+		f.cancel()
+	}
+}
+
+// begin decides whether to hedge.
+func (f *flight) begin() (*attempt, context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return nil, nil
+	}
+	f.fired = true
+	now := time.Now()
+	if deadline, ok := f.ctx.Deadline(); ok && deadline.Sub(now) <= f.method.latency.usual() || f.ctx.Err() != nil {
+		return nil, nil
+	}
+	message, ok := f.reply.(proto.Message)
+	if !ok {
+		return nil, nil
+	}
+	if !f.method.budget.take(now) {
+		f.method.metrics.denied.Inc()
+		return nil, nil
+	}
+	ctx, cancel := context.WithCancel(f.ctx)
+	f.hedge = &attempt{cancel: cancel, reply: message.ProtoReflect().New().Interface(), done: make(chan struct{})}
+	return f.hedge, ctx
+}
+
+// send makes the second attempt. A panic in it is its failure and nothing more:
+// the first attempt, in the caller's goroutine, shows whether it is one of all
+// calls.
+func (f *flight) send(ctx context.Context, a *attempt) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errs.Internal(errs.ReasonPanic, "the second attempt at %s panicked: %v", f.fullName, r)
+		}
+	}()
+	return f.invoke(ctx, f.fullName, f.req, a.reply, f.cc, a.own.instead(f.opts)...)
+}
+
+// settle decides whose answer counts, when the first attempt has ended with err
+// and the timer has fired.
+func (f *flight) settle(err error) error {
+	f.mu.Lock()
+	f.over = true
+	a := f.hedge
+	f.mu.Unlock()
+	m := f.method
+	if a == nil {
+		if m.final(err) {
+			m.answered(time.Since(f.start))
+		}
+		return err
+	}
+	took, stopped := time.Since(f.start), false
+	if m.final(err) || f.ctx.Err() != nil {
+		stopped = a.stop()
+	}
+	<-a.done
+	a.cancel()
+	switch {
+	case rank(a.err) < rank(err):
+		m.metrics.won.Inc()
+		m.answered(a.took)
+		a.adopt(f.reply)
+		return a.err
+	case rank(a.err) == failed && !stopped:
+		m.metrics.failed.Inc()
+	default:
+		m.metrics.lost.Inc()
+	}
+	if m.final(err) {
+		m.answered(took)
+	}
+	return err
+}
+
+// stop cancels the attempt, and tells whether it was under way until then.
+func (a *attempt) stop() bool {
+	select {
+	case <-a.done:
+		return false
+	default:
+		a.cancel()
+		return true
+	}
+}
+
+// adopt makes the hedge's answer the call's.
+func (a *attempt) adopt(reply any) {
+	if to, ok := reply.(proto.Message); ok && a.err == nil {
+		proto.Reset(to)
+		proto.Merge(to, a.reply)
+	}
+	a.own.adopt()
+}
+
+// abandon ends both attempts when the first one will not return.
+func (f *flight) abandon() {
+	f.timer.Stop()
+	f.mu.Lock()
+	f.over = true
+	a := f.hedge
+	f.mu.Unlock()
+	f.cancel()
+	if a != nil {
+		a.cancel()
+		<-a.done
+	}
+}
+
+// final tells whether an answer counts at once.
+func (m *Method) final(err error) bool {
+	switch rank(err) {
+	case well:
+		return true
+	case fault:
+		return m.policy.Idempotency == policy.NoSideEffects
+	default:
+		return false
+	}
+}
