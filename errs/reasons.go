@@ -51,7 +51,7 @@ func callReasons() []ReasonDoc {
 		{ReasonCallerGone, codes.Canceled, "The caller ended the call before the answer.", "Nothing: nobody waits for it."},
 		{ReasonDeadlineExceeded, codes.DeadlineExceeded, "The call's deadline passed; the message says how long it was and who set it, where that is known.", "Ask for less or allow more time; retry only what is idempotent."},
 		{ReasonDraining, codes.Unavailable, "The instance is going away and ended the stream in order.", "Open the stream again, on another instance, with the metadata key `resume_token` if there is one."},
-		{ReasonCircuitOpen, codes.Unavailable, "The client's breaker keeps the call from an instance that fails; nothing was sent.", "Retry after RetryInfo."},
+		{ReasonCircuitOpen, codes.Unavailable, "A breaker of the client holds the call back because too many of its kind fail; the metadata `breaker` names it. Nothing was sent.", "Retry after RetryInfo."},
 		{ReasonRateLimited, codes.ResourceExhausted, "The caller or the method used up its calls per time; QuotaFailure names which.", "Wait for RetryInfo, then retry."},
 		{ReasonOverloaded, codes.Unavailable, "The instance has more work than it can do and refused this call before starting it.", "Retry after RetryInfo, on another instance."},
 		{ReasonNoReadyInstance, codes.Unavailable, "A stream could not be opened: no instance of the target took it in time.", "Open it again, with backoff; see whether instances are registered and ready."},
