@@ -23,8 +23,17 @@ type Update struct {
 	// Instances is the full list of the service at one moment, in any order. Empty means that the registry was asked, answered, and
 	// knows of none.
 	Instances []Instance
+	// Failing are instances that the registry names and whose checks fail there; they are not in Instances. They are used when nothing
+	// else is known.
+	Failing []Instance
 	// Invalid has one error per entry that could not be read; those entries are not in Instances.
 	Invalid []error
+	// Unchanged says that the registry answered, and that the list is the one that the same Watch delivered last; the fields above are
+	// then empty.
+	Unchanged bool
+	// Stale says why the answer may be out of date, for example that the server knew of no leader; empty when it is not. Such an answer
+	// adds instances and takes none away.
+	Stale string
 }
 
 // Registrar makes single attempts to write one instance into a registry. The loop that never gives up around them is [Registration].
@@ -65,10 +74,10 @@ type Registrar interface {
 //     instances.
 //  4. It makes no use of what earlier calls learned: the resolver keeps the last good list.
 //  5. An entry that cannot be read is left out and reported in Update.Invalid; it never spoils the others.
-//  6. It may deliver the same list twice, and it may leave out intermediate states, never the last.
+//  6. It may deliver the same list twice, in full or as Update.Unchanged, and it may leave out intermediate states, never the last.
 //  7. Watch does not retry within itself without pause: after an error it returns. Waiting for a change is not retrying.
 //  8. Watches are independent of each other: any number may run at once, also for the same query, and ending one does not touch another.
-//  9. The slices and maps handed to deliver belong to the receiver.
+//  9. The slices handed to deliver belong to the receiver. Maps in them are changed by nobody any more, so that they may be delivered again.
 //  10. A parameter in Query.Params that the driver does not know is an error that names it.
 //  11. Scheme is constant, lower case and valid in a URL. String says which registry this is in the words of its configuration, without
 //     secrets, for example "file registry /run/keelson".

@@ -30,7 +30,11 @@ type driverSource struct {
 }
 
 func (s *driverSource) run(ctx context.Context, deliver func(answer)) error {
-	return s.driver.Watch(ctx, s.query, func(u Update) { deliver(clean(s.query.Service, u)) })
+	return s.driver.Watch(ctx, s.query, func(u Update) {
+		if !u.Unchanged {
+			deliver(clean(s.query.Service, u))
+		}
+	})
 }
 
 func (s *driverSource) name() string {

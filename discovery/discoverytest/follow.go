@@ -77,11 +77,18 @@ func follow(t *testing.T, h Harness, d discovery.Driver, service string) *follow
 func (f *follower) run(ctx context.Context, d discovery.Driver, service string) {
 	defer close(f.done)
 	for {
-		returned := false
+		returned, given := false, false
 		err := d.Watch(ctx, discovery.Query{Service: service}, func(u discovery.Update) {
 			if returned {
 				f.t.Error("deliver was called after Watch had returned")
 			}
+			if u.Unchanged {
+				if !given {
+					f.t.Error("the first update of a Watch said that nothing has changed")
+				}
+				return
+			}
+			given = true
 			f.add(event{update: &u})
 		})
 		returned = true
