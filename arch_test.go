@@ -19,7 +19,7 @@ var (
 	}
 	// archOptional are linked only by a main that asks for them. They come
 	// before the concern they are below.
-	archOptional = []string{"edge", "mesh", "console", "identity/oidc", "ratelimit/redis", "discovery/kubernetes", "discovery/consul"}
+	archOptional = []string{"edge", "mesh", "console", "identity/oidc", "ratelimit/redis", "discovery/kubernetes"}
 	// archTestOnly are imported by tests and by each other.
 	archTestOnly = []string{"keelsontest", "internal/testservers", "integration"}
 	// archPlumbing is what the root and the commands share: generic code that
@@ -205,7 +205,7 @@ func TestArchitectureTheLawKnowsRightFromWrong(t *testing.T) {
 		{"telemetry/logs", "discovery", false},
 		{"deadline", "internal/config", false},
 		{"", "telemetry/logs", true},
-		{"", "discovery/consul", false},
+		{"", "discovery/consul", true},
 		{"", "keelsontest", false},
 		{"discovery/consul", "discovery", true},
 		{"discovery/discoverytest", "discovery", true},
@@ -232,7 +232,6 @@ func TestArchitectureTheLawKnowsRightFromWrong(t *testing.T) {
 // archNotLinked is what the root must not bring into a program that only wants
 // a chassis, and why.
 var archNotLinked = map[string]string{
-	"github.com/hashicorp/consul":            "a registry is chosen by a main",
 	"k8s.io":                                 "a registry is chosen by a main",
 	"github.com/redis":                       "a shared limiter is chosen by a main",
 	"github.com/coreos/go-oidc":              "users' identities are the edge's",

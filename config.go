@@ -24,6 +24,8 @@ type Config struct {
 	InstanceID string `yaml:"instance_id" doc:"name of this instance; default: made of service, host and port"`
 	// Zone is the failure domain of the instance.
 	Zone string `yaml:"zone" doc:"failure domain, such as a data centre's zone"`
+	// Weight is the instance's share of calls relative to its siblings.
+	Weight uint32 `yaml:"weight" default:"100" min:"1" max:"65535" doc:"share of calls relative to the service's other instances"`
 	// Insecure permits plaintext off loopback.
 	Insecure bool `yaml:"insecure" doc:"permit plaintext gRPC off loopback, listening and dialling"`
 
@@ -43,6 +45,9 @@ type Config struct {
 
 	loaded *config.Loaded
 }
+
+// Secret is text that no log and no print shows.
+type Secret = config.Secret
 
 // Size is a number of bytes; configuration spells it 512, 64KiB or 4MiB.
 type Size = config.Size
@@ -117,14 +122,6 @@ type ClientConfig struct {
 	ConnectTime  time.Duration `yaml:"connect_timeout" default:"2s" min:"100ms" doc:"time given to one connection attempt, and the longest backoff between them"`
 	LoadBalancer string        `yaml:"load_balancer" default:"round_robin" enum:"round_robin,pick_first" doc:"gRPC load-balancing policy"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout" default:"30m" min:"1s" doc:"closes connections with no call for so long"`
-}
-
-// DiscoveryConfig says where services are registered and found.
-type DiscoveryConfig struct {
-	Driver string `yaml:"driver" default:"none" enum:"none,file" doc:"registry of the instances"`
-	File   struct {
-		Dir string `yaml:"dir" default:".keelson/discovery" doc:"directory of the file driver, one JSON file per instance"`
-	} `yaml:"file"`
 }
 
 // LogConfig is about logs.

@@ -12,7 +12,6 @@ import (
 	"runtime/debug"
 
 	"github.com/keelson-dev/keelson/discovery"
-	"github.com/keelson-dev/keelson/discovery/file"
 	"github.com/keelson-dev/keelson/internal/config"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/ratelimit"
@@ -51,12 +50,15 @@ func newCore(name string, cfg Config, opts []Option) (*core, error) {
 	if err := c.observe(); err != nil {
 		return nil, err
 	}
+	var err error
+	if c.driver, err = c.newDriver(); err != nil {
+		return nil, err
+	}
 	c.table = policy.NewTable(policy.Linked()...)
 	c.table.Add(c.opts.descriptors...)
 	if err := c.applyPolicy(&c.cfg, c.cfg.source()); err != nil {
 		return nil, err
 	}
-	var err error
 	if c.validator, err = validate.New(); err != nil {
 		return nil, fmt.Errorf("prepare validation: %w", err)
 	}
@@ -75,14 +77,6 @@ func (c *core) configure() error {
 	}
 	c.cfg.Version = cmp.Or(c.cfg.Version, buildVersion())
 	c.cfg.InstanceID = cmp.Or(c.cfg.InstanceID, newInstanceID(c.name, c.cfg.GRPC.Address))
-	c.driver = c.opts.driver
-	if c.driver == nil && c.cfg.Discovery.Driver == "file" {
-		driver, err := file.New(c.cfg.Discovery.File.Dir, file.Config{})
-		if err != nil {
-			return fmt.Errorf("discovery.file.dir: %w", err)
-		}
-		c.driver = driver
-	}
 	return nil
 }
 

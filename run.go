@@ -261,7 +261,7 @@ func (s *Service) instance() (discovery.Instance, error) {
 	return discovery.Instance{
 		Service: s.name, ID: s.cfg.InstanceID, Address: address,
 		OpsAddress: s.live.ops.address(), DebugAddress: s.live.debug.address(),
-		Version: s.cfg.Version, Zone: s.cfg.Zone, PID: os.Getpid(), StartTime: time.Now(),
+		Version: s.cfg.Version, Zone: s.cfg.Zone, Weight: s.cfg.Weight, PID: os.Getpid(), StartTime: time.Now(),
 	}, nil
 }
 
