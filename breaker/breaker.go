@@ -31,7 +31,7 @@ type Breaker struct {
 	usual atomic.Int64
 
 	mu    sync.Mutex // guards changes of phase, and what is below
-	level int        // how often the open time has grown
+	level int        // how often the open time has grown; -1 before the first trip
 	trips tally      // what opened it last
 }
 
@@ -65,7 +65,7 @@ type gate struct {
 }
 
 func newBreaker(s *Set, k key) *Breaker {
-	b := &Breaker{set: s, key: k, metrics: s.metrics.resolve(k)}
+	b := &Breaker{set: s, key: k, metrics: s.metrics.resolve(k), level: -1}
 	b.phase.Store(b.closed(time.Now()))
 	return b
 }
@@ -130,7 +130,7 @@ func (b *Breaker) probe(c *call.Call, p *Pass, now time.Time) error {
 		said = b.follow(said, now)
 		ph = b.phase.Load()
 		if err == nil {
-			p.probe = ph.expect(done, c, now)
+			ph.expect(p, done, now)
 		} else {
 			wait = ph.room(now, b.set.cfg.ProbeWait)
 		}

@@ -70,6 +70,7 @@ func (s *Set) StreamClient(table *policy.Table) grpc.StreamClientInterceptor {
 			p.End(err)
 			return nil, err
 		}
+		p.Opened()
 		return &stream{cs, p}, nil
 	}
 }

@@ -36,12 +36,12 @@ const (
 )
 
 // judge says what the end of a call says about its method.
-func (b *Breaker) judge(p *Pass, err error, took time.Duration) outcome {
+func (b *Breaker) judge(p *Pass, err error, now time.Time) outcome {
 	if err == nil {
 		return success
 	}
 	o := b.judgeError(p, errs.From(err))
-	if o == failure && p.stream && took >= openedWell {
+	if o == failure && p.openFor(now) >= openedWell {
 		return ignored
 	}
 	return o

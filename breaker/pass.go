@@ -10,7 +10,7 @@ import (
 
 // openedWell is how long a stream without a message must be open to be taken
 // for one that opened well.
-const openedWell = 3 * time.Second
+const openedWell = 1500 * time.Millisecond
 
 // Pass is one call's way through a breaker. It is zero before [Breaker.Begin],
 // belongs to the call, and must not be copied or used again. A zero Pass (of a
@@ -22,11 +22,29 @@ type Pass struct {
 	probe   *probe // of a half-open breaker
 	call    *call.Call
 	stream  bool
+	opened  atomic.Int64 // when a stream was, as time since the call's start
 	ended   atomic.Bool
 }
 
 func (p *Pass) begin(b *Breaker, ph *phase, c *call.Call) {
 	p.breaker, p.phase, p.call, p.stream = b, ph, c, c.Method.Kind != policy.Unary
+}
+
+// Opened tells that a stream was opened, as far as gRPC can see: an instance was
+// found and its connection took it.
+func (p *Pass) Opened() {
+	if p.stream {
+		p.opened.Store(max(int64(time.Since(p.call.Start)), 1))
+	}
+}
+
+// openFor returns for how long the stream of a pass has been open.
+func (p *Pass) openFor(now time.Time) time.Duration {
+	opened := p.opened.Load()
+	if opened == 0 {
+		return 0
+	}
+	return now.Sub(p.call.Start) - time.Duration(opened)
 }
 
 // Answered tells that a message of the other side was received. A stream counts
@@ -44,22 +62,22 @@ func (p *Pass) End(err error) {
 	if p.breaker == nil || p.ended.Swap(true) {
 		return
 	}
-	b, took := p.breaker, time.Since(p.call.Start)
-	o := b.judge(p, err, took)
+	b, now := p.breaker, time.Now()
+	o := b.judge(p, err, now)
 	switch {
 	case p.probe != nil:
-		b.endProbe(p, o)
+		b.endProbe(p, o, now)
 	case o == ignored || b.phase.Load() != p.phase: // a state that is over
 	case o == success:
 		_, _ = p.phase.window.Execute(succeed)
 	default:
 		_, _ = p.phase.window.Execute(fail)
 		if p.phase.tripped.Load() {
-			b.trip(p.phase, time.Now())
+			b.trip(p.phase, now)
 		}
 	}
 	if err == nil && !p.stream {
-		b.learn(took)
+		b.learn(now.Sub(p.call.Start))
 	}
 }
 
@@ -70,18 +88,17 @@ func fail() (struct{}, error)    { return struct{}{}, errFailed }
 
 // probe is a call that a half-open breaker let through.
 type probe struct {
+	pass    *Pass
 	done    func(error)
 	start   time.Time
-	stream  bool
 	ended   bool
 	yielded bool // made room for another one
 }
 
 // expect notes a probe; the caller holds the breaker's mutex.
-func (ph *phase) expect(done func(error), c *call.Call, now time.Time) *probe {
-	p := &probe{done: done, start: now, stream: c.Method.Kind != policy.Unary}
-	ph.probes = append(ph.probes, p)
-	return p
+func (ph *phase) expect(p *Pass, done func(error), now time.Time) {
+	p.probe = &probe{pass: p, done: done, start: now}
+	ph.probes = append(ph.probes, p.probe)
 }
 
 // sweep looks after probes that take long, since nothing else does: gobreaker
@@ -90,19 +107,18 @@ func (ph *phase) expect(done func(error), c *call.Call, now time.Time) *probe {
 func (ph *phase) sweep(now time.Time, wait time.Duration) {
 	keep := ph.probes[:0]
 	for _, p := range ph.probes {
-		age := now.Sub(p.start)
 		switch {
 		case p.ended:
 			continue
-		case p.stream && age >= openedWell:
+		case p.pass.openFor(now) >= openedWell:
 			p.ended = true
 			p.done(nil)
 			continue
-		case age >= wait && !p.yielded:
+		case now.Sub(p.start) >= wait && !p.yielded:
 			p.yielded = true
 			p.done(errIgnored)
 		}
-		if p.stream || !p.yielded {
+		if p.pass.stream || !p.yielded {
 			keep = append(keep, p)
 		}
 	}
@@ -122,7 +138,7 @@ func (ph *phase) room(now time.Time, wait time.Duration) time.Duration {
 }
 
 // endProbe tells gobreaker how a probe ended.
-func (b *Breaker) endProbe(p *Pass, o outcome) {
+func (b *Breaker) endProbe(p *Pass, o outcome, now time.Time) {
 	b.mu.Lock()
 	var said []change
 	if pr := p.probe; b.phase.Load() == p.phase && !pr.ended {
@@ -135,7 +151,7 @@ func (b *Breaker) endProbe(p *Pass, o outcome) {
 		case !pr.yielded:
 			pr.done(errIgnored)
 		}
-		said = b.follow(said, time.Now())
+		said = b.follow(said, now)
 	}
 	b.mu.Unlock()
 	b.announce(said)

@@ -30,7 +30,7 @@
 // success, whatever ends it later (a rolling restart ends all streams of an
 // instance at once). One that ends before that counts by its code; never with
 // DEADLINE_EXCEEDED, for which a quiet stream is enough, and never after it was
-// open for three seconds.
+// open for one and a half seconds.
 //
 // The core is [Breaker.Begin] and [Pass.End]; [Set.UnaryClient] and
 // [Set.StreamClient] are it as interceptors. Nothing is allocated for a call
