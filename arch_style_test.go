@@ -28,6 +28,7 @@ var archLongFiles = map[string]string{}
 
 // archInits may have an init function, each for its reason.
 var archInits = map[string]string{
+	"balancer/policy.go":        "gRPC finds a balancer by its registered name only",
 	"internal/grpcx/observe.go": "gRPC finds a balancer by its registered name only",
 }
 

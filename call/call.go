@@ -82,8 +82,10 @@ type Call struct {
 
 	// Received and Sent count messages.
 	Received, Sent atomic.Int64
-	// Attempts counts how often the call was sent; a client's only.
+	// Attempts counts how often the call was sent; a client's only. Whoever picks
+	// the instance counts, see [Call.Attempt].
 	Attempts atomic.Int32
+	tried    tried
 }
 
 type key struct{}

@@ -37,6 +37,7 @@ type Live struct {
 	instance Instance
 	held     bool
 	conns    map[*Conn]struct{}
+	balances map[*func() Balance]struct{}
 }
 
 func newLive(in Instance) *Live { return &Live{instance: in, conns: make(map[*Conn]struct{})} }
@@ -99,10 +100,11 @@ func rank(s connectivity.State, h Health) int {
 }
 
 func (l *Live) snapshot() InstanceSnapshot {
+	balance := l.balance()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state, health := l.best()
-	s := InstanceSnapshot{Instance: l.instance, Held: l.held, Connections: len(l.conns), Connection: "NONE", Health: health.String()}
+	s := InstanceSnapshot{Instance: l.instance, Held: l.held, Connections: len(l.conns), Connection: "NONE", Health: health.String(), Balance: balance}
 	if len(l.conns) > 0 {
 		s.Connection = state.String()
 	}

@@ -10,12 +10,20 @@ import (
 
 // Registry is the live state of all targets of one client. The zero value is not usable, see [NewRegistry]. Safe for concurrent use.
 type Registry struct {
+	values map[any]any // not changed after NewRegistry
+
 	mu      sync.Mutex
 	targets map[string]*Target
 }
 
 // NewRegistry returns an empty registry.
-func NewRegistry() *Registry { return &Registry{targets: make(map[string]*Target)} }
+func NewRegistry(opts ...Option) *Registry {
+	r := &Registry{targets: make(map[string]*Target), values: make(map[any]any)}
+	for _, o := range opts {
+		o.apply(r)
+	}
+	return r
+}
 
 // Acquire returns the state of a target and creates it on the first call; name is the dial target, for example "file:///user".
 // Each call is undone by one [Registry.Release]; connections of one client to the same target share the state.
@@ -24,7 +32,7 @@ func (r *Registry) Acquire(name string) *Target {
 	defer r.mu.Unlock()
 	t := r.targets[name]
 	if t == nil {
-		t = &Target{name: name}
+		t = &Target{name: name, values: r.values}
 		t.lives.Store(&map[string]*Live{})
 		r.targets[name] = t
 	}
@@ -86,8 +94,9 @@ type Decision struct {
 
 // Target is the live state of one target. Reading an instance takes no lock. Safe for concurrent use.
 type Target struct {
-	name string
-	refs int // guarded by the registry's lock
+	name   string
+	values map[any]any // the registry's
+	refs   int         // guarded by the registry's lock
 
 	lives    atomic.Pointer[map[string]*Live] // by address, replaced as a whole
 	mu       sync.Mutex                       // serialises writers
@@ -139,6 +148,8 @@ type InstanceSnapshot struct {
 	Connection string `json:"connection"`
 	// Health is UNKNOWN, SERVING or NOT_SERVING.
 	Health string `json:"health"`
+	// Balance is what the balancing policy makes of the instance, nil while none is at work.
+	Balance *Balance `json:"balance,omitempty"`
 }
 
 // Snapshot is the state of one target at one moment, for JSON.

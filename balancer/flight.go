@@ -1,0 +1,90 @@
+package balancer
+
+import (
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/keelson-dev/keelson/call"
+)
+
+// flight is one attempt on its way. Flights are reused: done, which gRPC calls exactly once per attempt, is bound when the flight is made,
+// so that a pick allocates nothing for it.
+type flight struct {
+	policy *lb
+	done   func(balancer.DoneInfo)
+
+	inst   *instance
+	method *method
+	call   *call.Call // only until something was sent
+	start  time.Duration
+	// budget is all the time that the call has, of which attempts before this one may have used some; 0: not known.
+	budget time.Duration
+	child  func(balancer.DoneInfo)
+	report func(error)
+
+	prev, next *flight
+}
+
+// finish hears from gRPC how the attempt ended.
+func (f *flight) finish(info balancer.DoneInfo) {
+	if f.child != nil {
+		f.child(info)
+	}
+	i, now := f.inst, f.policy.now()
+	if !info.BytesSent && info.Err == nil && f.call != nil {
+		f.call.Unsent(i.id)
+	}
+	o := judge(info, func() bool { return f.late(now) })
+	if f.report != nil {
+		f.report(o.report())
+	}
+	code := codes.OK
+	if info.Err != nil {
+		code = status.Code(info.Err)
+	}
+	i.land(f, now, o, code, info)
+	f.inst, f.method, f.call, f.child, f.report = nil, nil, nil, nil, nil
+	f.policy.flights.Put(f)
+}
+
+// lateTimes is how many times the usual duration an attempt must have had for a deadline to speak against the instance.
+const lateTimes = 5
+
+func (f *flight) late(now time.Duration) bool {
+	need := lateTimes * f.method.usual()
+	if f.budget > 0 && (need == 0 || f.budget < need) {
+		need = f.budget
+	}
+	// Timers are coarse: a deadline fires a little early or late.
+	return now-f.start >= need-need/20
+}
+
+// inFlight are the unary calls on their way to an instance, in the order in which they began. Guarded by the instance's lock.
+type inFlight struct{ first, last *flight }
+
+func (l *inFlight) add(f *flight) {
+	f.prev, f.next = l.last, nil
+	if l.last == nil {
+		l.first = f
+	} else {
+		l.last.next = f
+	}
+	l.last = f
+}
+
+func (l *inFlight) remove(f *flight) {
+	if f.prev == nil {
+		l.first = f.next
+	} else {
+		f.prev.next = f.next
+	}
+	if f.next == nil {
+		l.last = f.prev
+	} else {
+		f.next.prev = f.prev
+	}
+	f.prev, f.next = nil, nil
+}

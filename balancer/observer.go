@@ -1,0 +1,149 @@
+package balancer
+
+import (
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/target"
+)
+
+// AttemptFunc hears of each attempt of a call when its instance has been chosen: the call's record, the number of the attempt from 1, and
+// the instance's address. It runs on the path of every call and must not block.
+type AttemptFunc func(c *call.Call, n int, address string)
+
+// Option is an option of [Observe].
+type Option interface{ apply(*settings) }
+
+type optionFunc func(*settings)
+
+func (f optionFunc) apply(s *settings) { f(s) }
+
+// WithLogger sets where it is logged that instances go out and come back; without it, or with nil, nothing is.
+func WithLogger(l *slog.Logger) Option { return optionFunc(func(s *settings) { s.log = l }) }
+
+// WithRegisterer sets where the metrics are registered; without it, or with nil, there are none. Clients that share a registerer share the
+// metrics.
+func WithRegisterer(r prometheus.Registerer) Option {
+	return optionFunc(func(s *settings) { s.reg = r })
+}
+
+// WithAttempts sets who hears of attempts, for example to record them on the call's span.
+func WithAttempts(f AttemptFunc) Option { return optionFunc(func(s *settings) { s.attempt = f }) }
+
+// Observe returns the option of a client's [target.Registry] by which the policy, which gRPC holds once for the process, finds the
+// client's logger and metrics.
+func Observe(opts ...Option) target.Option {
+	s := &settings{}
+	for _, o := range opts {
+		o.apply(s)
+	}
+	s.metrics = newMetrics(s.reg)
+	return target.WithValue(settingsKey{}, s)
+}
+
+type settingsKey struct{}
+
+type settings struct {
+	log     *slog.Logger
+	reg     prometheus.Registerer
+	attempt AttemptFunc
+	metrics metrics
+}
+
+type metrics struct {
+	picks, rebuilds              *prometheus.CounterVec
+	discarded, ejections, probes *prometheus.CounterVec
+	ejected, panicking           *prometheus.GaugeVec
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"target"}, labels...)))
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"target"}))
+	}
+	return metrics{
+		picks:     counter("keelson_balancer_picks_total", "Instances chosen for attempts of calls."),
+		discarded: counter("keelson_balancer_discarded_picks_total", "Picks that were given back and made again, by reason: factor, tried, breaker or connection.", "reason"),
+		rebuilds:  counter("keelson_balancer_picker_rebuilds_total", "Pickers handed to gRPC."),
+		ejections: counter("keelson_balancer_ejections_total", "Instances taken out, by reason: failures or hang.", "reason"),
+		probes:    counter("keelson_balancer_probes_total", "Health checks of suspected or ejected instances, by result: good, unhealthy, unanswered or disconnected.", "result"),
+		ejected:   gauge("keelson_balancer_ejected_instances", "Instances that are out now."),
+		panicking: gauge("keelson_balancer_panic", "Connections that use all instances because more than half are out; 0 is well."),
+	}
+}
+
+// shared registers c, or returns the equal collector that is registered already. A collector that cannot be registered (another metric has
+// its name) still counts, unseen: a name clash in someone's registry is no reason to stop balancing.
+func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if reg == nil {
+		return c
+	}
+	var dup prometheus.AlreadyRegisteredError
+	if errors.As(reg.Register(c), &dup) {
+		if have, ok := dup.ExistingCollector.(C); ok {
+			return have
+		}
+	}
+	return c
+}
+
+// observer is what one connection tells, with the counters of its target resolved once.
+type observer struct {
+	log       *slog.Logger
+	attempt   AttemptFunc
+	picks     prometheus.Counter
+	rebuilds  prometheus.Counter
+	discarded [verdicts]prometheus.Counter
+	ejections map[reason]prometheus.Counter
+	probes    [probeResults]prometheus.Counter
+	ejected   *level
+	panicking *level
+}
+
+func newObserver(s *settings, name string) *observer {
+	if s == nil {
+		s = &settings{metrics: newMetrics(nil)}
+	}
+	o := &observer{log: s.log, attempt: s.attempt, ejections: make(map[reason]prometheus.Counter)}
+	if o.log == nil {
+		o.log = slog.New(slog.DiscardHandler)
+	}
+	o.log = o.log.With(slog.String("target", name))
+	m := s.metrics
+	o.picks, o.rebuilds = m.picks.WithLabelValues(name), m.rebuilds.WithLabelValues(name)
+	for v := thinned; v < verdicts; v++ {
+		o.discarded[v] = m.discarded.WithLabelValues(name, v.String())
+	}
+	for _, r := range []reason{reasonFailures, reasonHang} {
+		o.ejections[r] = m.ejections.WithLabelValues(name, string(r))
+	}
+	for r := range probeResults {
+		o.probes[r] = m.probes.WithLabelValues(name, r.String())
+	}
+	o.ejected, o.panicking = &level{gauge: m.ejected.WithLabelValues(name)}, &level{gauge: m.panicking.WithLabelValues(name)}
+	return o
+}
+
+// close takes back what the gauges, which connections to one target share, hold of this one.
+func (o *observer) close() {
+	o.ejected.set(0)
+	o.panicking.set(0)
+}
+
+// level is one connection's part of a gauge. One goroutine at a time.
+type level struct {
+	gauge prometheus.Gauge
+	now   int
+}
+
+func (l *level) set(n int) {
+	if n != l.now {
+		l.gauge.Add(float64(n - l.now))
+		l.now = n
+	}
+}

@@ -1,0 +1,138 @@
+package balancer
+
+import (
+	"google.golang.org/grpc/balancer"
+
+	"github.com/keelson-dev/keelson/call"
+)
+
+// pickTries is how often the wrapped policy is asked for one call before the call goes to any instance that is fit.
+const pickTries = 8
+
+// picker asks the wrapped policy's picker, and again where the answer is not to be used.
+type picker struct {
+	policy *lb
+	child  balancer.Picker
+	tries  int
+}
+
+func (p *lb) newPicker(child balancer.Picker) *picker {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := &picker{policy: p, child: child, tries: pickTries}
+	if p.cfg != nil && !p.cfg.spreads() {
+		k.tries = 1 // it would choose the same again
+	}
+	p.refill()
+	return k
+}
+
+// refill replaces the table of connections that calls may take. The caller holds the lock.
+func (p *lb) refill() { p.fallback.Store(newTable(p.subs, p.panicking.Load())) }
+
+// candidate is a pick that is kept for want of a better one.
+type candidate struct {
+	result  balancer.PickResult
+	sub     *subConn
+	verdict verdict
+}
+
+func (c *candidate) discard() {
+	if c.result.Done != nil {
+		c.result.Done(balancer.DoneInfo{})
+	}
+}
+
+// Pick implements balancer.Picker.
+func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	p := k.policy
+	if p.asleep.Load() {
+		p.poke()
+	}
+	c := call.From(info.Ctx)
+	m := p.methods.get(info.FullMethodName, c)
+	panicking := p.panicking.Load()
+	obs := p.observer.Load()
+	var best candidate
+	for range k.tries {
+		r, err := k.child.Pick(info)
+		if err != nil {
+			if best.sub == nil {
+				return balancer.PickResult{}, err
+			}
+			break
+		}
+		next := candidate{result: r}
+		var ok bool
+		if next.sub, ok = r.SubConn.(*subConn); !ok {
+			if best.sub != nil {
+				best.discard()
+			}
+			return r, nil // not made by us; gRPC will tell
+		}
+		var report func(error)
+		if report, next.verdict = next.sub.admit(c, m, panicking); next.verdict == admitted {
+			if best.sub != nil {
+				best.discard()
+			}
+			return k.commit(info, c, m, obs, next, report), nil
+		}
+		obs.discarded[next.verdict].Inc()
+		if best.sub != nil && best.verdict <= next.verdict {
+			next.discard()
+			continue
+		}
+		if best.sub != nil {
+			best.discard()
+		}
+		best = next
+	}
+	return k.settle(info, c, m, obs, best), nil
+}
+
+// settle takes any instance that is fit, else the best pick seen.
+func (k *picker) settle(info balancer.PickInfo, c *call.Call, m *method, obs *observer, best candidate) balancer.PickResult {
+	panicking := k.policy.panicking.Load()
+	if sub := k.policy.fallback.Load().pick(c, panicking); sub != nil {
+		if report, ok := sub.inst.allow(panicking); ok {
+			best.discard()
+			return k.commit(info, c, m, obs, candidate{sub: sub}, report)
+		}
+	}
+	report, _ := best.sub.inst.allow(panicking)
+	return k.commit(info, c, m, obs, best, report)
+}
+
+// admit tells whether the call may take the connection; report then belongs to the call.
+func (s *subConn) admit(c *call.Call, m *method, panicking bool) (report func(error), v verdict) {
+	if !s.up.Load() {
+		return nil, away
+	}
+	if v = s.inst.admit(c, m, panicking); v != admitted {
+		return nil, v
+	}
+	report, ok := s.inst.allow(panicking)
+	if !ok {
+		return nil, refused
+	}
+	return report, admitted
+}
+
+// commit sends the call.
+func (k *picker) commit(info balancer.PickInfo, c *call.Call, m *method, obs *observer, chosen candidate, report func(error)) balancer.PickResult {
+	p, i := k.policy, chosen.sub.inst
+	obs.picks.Inc()
+	f := p.flights.Get().(*flight)
+	f.inst, f.method, f.call, f.report, f.child = i, m, c, report, chosen.result.Done
+	f.start, f.budget = p.now(), 0
+	if c != nil {
+		f.budget = c.Timeout
+		n := c.Attempt(i.id)
+		if obs.attempt != nil {
+			obs.attempt(c, n, i.address)
+		}
+	}
+	i.launch(f)
+	chosen.result.SubConn, chosen.result.Done = chosen.sub.SubConn, f.done
+	return chosen.result
+}

@@ -1,0 +1,129 @@
+package balancer
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/keelson-dev/keelson/target"
+)
+
+const (
+	rampFrom = 0.1 // the share of an instance that has just come back
+	rampTime = 10 * time.Second
+	// A half-open instance that no unary call comes to is closed after so many good probes, this long apart.
+	halfOpenProbes = 3
+	halfOpenEvery  = 2 * time.Second
+	// reconnectJitter spreads the probes of many clients whose instance has come back.
+	reconnectJitter = 200 * time.Millisecond
+)
+
+// tick looks at every instance.
+func (p *lb) tick(now time.Duration) {
+	list := p.instancesNow()
+	lagging := now-p.clock.next > 5*tickEvery && p.clock.next != 0 && now-p.clock.busyAt < restAfter
+	changed := p.watch(list, now, lagging)
+	for _, i := range list {
+		p.recover(i, now)
+	}
+	if now-p.clock.judgedAt >= judgeEvery {
+		p.clock.judgedAt = now
+		compare(list, now)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.weigh()
+	for _, i := range list {
+		i.mu.Lock()
+		i.ramp(now)
+		changed = i.publish() || changed
+		i.mu.Unlock()
+	}
+	if changed {
+		p.refill()
+	}
+}
+
+// ramp lets the share of an instance that is back grow. The caller holds the instance's lock.
+func (i *instance) ramp(now time.Duration) {
+	if !i.life.ramping {
+		return
+	}
+	part := (now - i.life.closedAt).Seconds() / rampTime.Seconds()
+	i.factors.recovery = min(1, rampFrom+(1-rampFrom)*part)
+	i.life.ramping = i.factors.recovery < 1
+}
+
+// recover probes an instance that is out when it is time to, and one that waits half-open for calls which do not come.
+func (p *lb) recover(i *instance, now time.Duration) {
+	state := target.BreakerState(i.state.Load())
+	i.mu.Lock()
+	due := state != target.BreakerClosed && i.life.noticed == state && !i.life.probing && now >= i.life.nextProbe
+	if due {
+		i.life.probing = true
+	}
+	i.mu.Unlock()
+	if !due {
+		return
+	}
+	if !p.probe(i, probeTimeout, func(r probeResult) { p.probed(i, state, r) }) {
+		i.mu.Lock()
+		i.life.probing = false
+		i.life.nextProbe = now // as soon as there is a connection
+		i.mu.Unlock()
+	}
+}
+
+// probed acts on the health check of an instance that was out, or half-open.
+func (p *lb) probed(i *instance, was target.BreakerState, r probeResult) {
+	now := p.now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.life.probing = false
+	if target.BreakerState(i.state.Load()) != was {
+		return
+	}
+	switch {
+	case r != probeGood && was == target.BreakerOpen:
+		i.life.openings++
+		i.life.nextProbe = now + openTime(i.life.openings)
+	case r != probeGood:
+		i.life.nextProbe = now + jitter(halfOpenEvery)
+		i.life.goodProbes = 0
+	case was == target.BreakerOpen:
+		i.life.goodProbes = 1
+		i.life.halfOpenAt, i.life.nextProbe = now, now+jitter(halfOpenEvery)
+		i.life.noticed = target.BreakerHalfOpen
+		i.begin(true)
+		i.state.Store(uint32(target.BreakerHalfOpen))
+		p.log(slog.LevelInfo, "an instance answers again: a few calls go to it", i, slog.Duration("out", p.since(i)))
+	default:
+		i.life.goodProbes++
+		i.life.nextProbe = now + jitter(halfOpenEvery)
+		if i.life.goodProbes >= halfOpenProbes {
+			i.begin(false)
+			i.state.Store(uint32(target.BreakerClosed))
+			i.changed.Store(true)
+		}
+	}
+}
+
+// reconnected hears that a connection is up, or not: an instance that is out is asked soon over a new connection, for it may be a new
+// process, and the silence of an old one says nothing.
+func (i *instance) reconnected(now time.Duration, up bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if up && i.open() {
+		i.life.nextProbe = min(i.life.nextProbe, now+rand.N(reconnectJitter))
+	}
+	if !up {
+		i.unanswered = silence{heardAt: now}
+	}
+}
+
+// eject takes an instance out.
+func (p *lb) eject(i *instance, now time.Duration) {
+	i.begin(true) // the old life ends, and with it the outcomes of calls that began in it
+	i.state.Store(uint32(target.BreakerOpen))
+	p.follow(i, now)
+}

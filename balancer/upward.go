@@ -1,0 +1,100 @@
+package balancer
+
+import (
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+// upward is the connection as the wrapped policy sees it.
+type upward struct {
+	balancer.ClientConn
+	policy *lb
+}
+
+// NewSubConn wraps the connection, so that what happens to it is seen.
+func (u *upward) NewSubConn(addrs []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	s := u.policy.newSubConn(addrs, opts.StateListener)
+	opts.StateListener = s.state
+	sc, err := u.ClientConn.NewSubConn(addrs, opts)
+	if err != nil {
+		u.policy.forget(s)
+		return nil, err
+	}
+	s.SubConn = sc
+	return s, nil
+}
+
+// RemoveSubConn implements balancer.ClientConn for policies that still call it.
+func (u *upward) RemoveSubConn(sc balancer.SubConn) { sc.Shutdown() }
+
+// UpdateAddresses implements balancer.ClientConn.
+func (u *upward) UpdateAddresses(sc balancer.SubConn, addrs []resolver.Address) {
+	if s, ok := sc.(*subConn); ok {
+		sc = s.SubConn
+	}
+	u.ClientConn.UpdateAddresses(sc, addrs)
+}
+
+// UpdateState takes the wrapped policy's new picker.
+func (u *upward) UpdateState(s balancer.State) { u.policy.pub.put(u.policy, s) }
+
+// rebuildEvery is the shortest time between two pickers while calls are served anyway: under churn pickers are gathered. A pick that
+// meets a connection which an old picker does not know to be gone tries another one.
+const rebuildEvery = 100 * time.Millisecond
+
+// publisher hands pickers to gRPC.
+type publisher struct {
+	mu      sync.Mutex
+	last    balancer.State // of the wrapped policy
+	sent    connectivity.State
+	ever    bool
+	sentAt  time.Duration
+	pending bool
+	closed  bool
+}
+
+func (u *publisher) put(p *lb, s balancer.State) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.last = s
+	urgent := !u.ever || s.ConnectivityState != connectivity.Ready || u.sent != connectivity.Ready
+	if urgent || p.now()-u.sentAt >= rebuildEvery {
+		u.send(p)
+		return
+	}
+	u.pending = true
+	p.poke()
+}
+
+// flush sends what is pending when it is time to, and returns how long to wait for that; 0 when nothing is pending.
+func (u *publisher) flush(p *lb, now time.Duration) time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.pending {
+		return 0
+	}
+	if wait := u.sentAt + rebuildEvery - now; wait > 0 {
+		return wait
+	}
+	u.send(p)
+	return 0
+}
+
+// send hands the picker over; the caller holds the lock, which gRPC never needs.
+func (u *publisher) send(p *lb) {
+	u.sent, u.sentAt, u.ever, u.pending = u.last.ConnectivityState, p.now(), true, false
+	p.observer.Load().rebuilds.Inc()
+	p.cc.UpdateState(balancer.State{ConnectivityState: u.last.ConnectivityState, Picker: p.newPicker(u.last.Picker)})
+}
+
+// fail makes calls fail with an error, before there is a list.
+func (p *lb) fail(err error) {
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	p.cc.UpdateState(balancer.State{ConnectivityState: connectivity.TransientFailure, Picker: base.NewErrPicker(err)})
+}

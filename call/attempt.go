@@ -1,0 +1,38 @@
+package call
+
+import "sync/atomic"
+
+// maxTried is how many instances a call remembers: more than it is ever sent to
+// in its life, retries and hedges included.
+const maxTried = 4
+
+// tried are the instances that a call was sent to, the latest ones.
+type tried [maxTried]atomic.Uint64
+
+// Attempt accounts for one more attempt, sent to an instance, and returns its
+// number, from 1. The instance is any number that is not 0 and that stays with
+// it while the call lives; a balancing policy chooses it. Safe for concurrent
+// use: attempts of a hedged call overlap.
+func (c *Call) Attempt(instance uint64) int {
+	n := c.Attempts.Add(1)
+	c.tried[uint32(n-1)%maxTried].Store(instance)
+	return int(n)
+}
+
+// Unsent takes back the latest attempt at an instance, which found the connection
+// gone and sent nothing.
+func (c *Call) Unsent(instance uint64) {
+	n := c.Attempts.Add(-1)
+	c.tried[uint32(n)%maxTried].CompareAndSwap(instance, 0)
+}
+
+// Tried tells whether the call was already sent to an instance, as far as it
+// remembers: the last four.
+func (c *Call) Tried(instance uint64) bool {
+	for i := range c.tried {
+		if c.tried[i].Load() == instance {
+			return true
+		}
+	}
+	return false
+}
