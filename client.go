@@ -4,14 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // client-side health checks
@@ -19,7 +17,9 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson/breaker"
 	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/hedge"
 	"github.com/keelson-dev/keelson/internal/grpcx"
 )
 
@@ -31,12 +31,14 @@ type Client struct {
 	*core
 	own bool // the client has its telemetry to itself, and ends it
 
-	mu      sync.Mutex
-	conns   []*grpc.ClientConn
-	closed  bool
-	begin   sync.Once
-	flush   func() error
-	methods clientMethods
+	breakers *breaker.Set
+	hedger   *hedge.Hedger
+
+	mu     sync.Mutex
+	conns  map[*grpc.ClientConn]*outgoing
+	closed bool
+	begin  sync.Once
+	flush  func() error
 }
 
 // NewClient makes a client that belongs to no service, such as a command's. It
@@ -46,13 +48,23 @@ func NewClient(name string, cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := newClient(c)
+	client, err := newClient(c)
+	if err != nil {
+		return nil, err
+	}
 	client.own = true
 	return client, nil
 }
 
-func newClient(c *core) *Client {
-	return &Client{core: c, flush: func() error { return nil }, methods: newClientMethods(c)}
+func newClient(c *core) (*Client, error) {
+	breakers, err := breaker.New(breaker.Config{}, breaker.WithLogger(c.log), breaker.WithRegisterer(c.tel.registry))
+	if err != nil {
+		return nil, fmt.Errorf("prepare circuit breakers: %w", err)
+	}
+	return &Client{
+		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry),
+		conns: make(map[*grpc.ClientConn]*outgoing), flush: func() error { return nil },
+	}, nil
 }
 
 // Dial returns a connection to a target: the name of a service, which the
@@ -76,7 +88,9 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 	if c.own {
 		c.begin.Do(func() { c.flush = sync.OnceValue(c.core.start()) })
 	}
-	chassis, err := c.dialOptions(creds)
+	c.reap()
+	to := c.outgoingTo(resolved)
+	chassis, err := c.dialOptions(creds, to)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", target, err)
 	}
@@ -89,8 +103,7 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 		_ = conn.Close() // it was never used
 		return nil, fmt.Errorf("dial %s: nothing resolves %s; %s", target, strings.SplitN(resolved, ":", 2)[0], c.resolvable())
 	}
-	c.conns = slices.DeleteFunc(c.conns, func(old *grpc.ClientConn) bool { return old.GetState() == connectivity.Shutdown })
-	c.conns = append(c.conns, conn)
+	c.conns[conn] = to
 	return conn, nil
 }
 
@@ -148,7 +161,7 @@ func (c *Client) credentials(target, resolved string) (credentials.TransportCred
 	return loopbackOnly{insecure.NewCredentials()}, nil
 }
 
-func (c *Client) dialOptions(creds credentials.TransportCredentials) ([]grpc.DialOption, error) {
+func (c *Client) dialOptions(creds credentials.TransportCredentials, to *outgoing) ([]grpc.DialOption, error) {
 	cfg := &c.cfg.Client
 	serviceConfig, err := c.table.ServiceConfig(json.RawMessage(`{"` + loadBalancer(cfg.LoadBalancer) + `":{}}`))
 	if err != nil {
@@ -168,8 +181,8 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials) ([]grpc.Dia
 		grpcx.IdleTimeout(cfg.IdleTimeout),
 		grpcx.NoProxy(),
 		grpcx.Resolvers(c.resolvers()...),
-		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{c.unary}, c.opts.clientUnary...)...),
-		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{c.stream}, c.opts.clientStream...)...),
+		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{to.unary}, c.opts.clientUnary...)...),
+		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{to.stream}, c.opts.clientStream...)...),
 	}, nil
 }
 
@@ -214,11 +227,11 @@ func (c *Client) closeConns() error {
 	defer c.mu.Unlock()
 	c.closed = true
 	var faults []error
-	for _, conn := range c.conns {
+	for conn := range c.conns {
 		if err := conn.Close(); err != nil && status.Code(err) != codes.Canceled {
 			faults = append(faults, err)
 		}
 	}
-	c.conns = nil
+	clear(c.conns)
 	return errors.Join(faults...)
 }

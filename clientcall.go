@@ -16,80 +16,63 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keelson-dev/keelson/breaker"
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/deadline"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/hedge"
 	"github.com/keelson-dev/keelson/internal/grpcx"
-	"github.com/keelson-dev/keelson/policy"
-	"github.com/keelson-dev/keelson/telemetry/metrics"
 )
-
-// clientMethod is everything about one method that is called.
-type clientMethod struct {
-	policy  *policy.Method
-	metrics *metrics.Method
-}
-
-// clientMethods resolves methods by name; each is resolved once.
-type clientMethods struct {
-	core   *core
-	byName *sync.Map // full name, or the policy of unknown ones -> *clientMethod
-}
-
-func newClientMethods(c *core) clientMethods { return clientMethods{core: c, byName: &sync.Map{}} }
-
-func (ms clientMethods) get(fullName string, stream bool) *clientMethod {
-	if m, ok := ms.byName.Load(fullName); ok {
-		return m.(*clientMethod)
-	}
-	p := ms.core.table.Lookup(fullName)
-	if stream && p == ms.core.table.Unknown() {
-		p = ms.core.table.UnknownStream()
-	}
-	// Names that no table holds share one entry, so that they are bounded.
-	key := any(fullName)
-	if p.FullName == policy.UnknownName {
-		key = p
-	}
-	m, _ := ms.byName.LoadOrStore(key, &clientMethod{policy: p, metrics: ms.core.tel.called.For(p)})
-	return m.(*clientMethod)
-}
 
 // clientCall is one call at the client's end.
 type clientCall struct {
 	call.Call
-	client  *Client
+	to      *outgoing
 	method  *clientMethod
+	pass    breaker.Pass
 	peer    peer.Peer
 	release context.CancelFunc
 	once    sync.Once
 }
 
-func (c *Client) newCall(ctx context.Context, fullName string, stream bool, cc *grpc.ClientConn) *clientCall {
-	m := c.methods.get(fullName, stream)
-	r := &clientCall{client: c, method: m}
+func (o *outgoing) newCall(ctx context.Context, fullName string, stream bool) *clientCall {
+	m := o.method(fullName, stream)
+	r := &clientCall{to: o, method: m}
 	r.Call.Context = ctx
-	r.Method, r.Side, r.Start, r.Target = m.policy, call.Client, time.Now(), cc.Target()
+	r.Method, r.Side, r.Start, r.Target = m.policy, call.Client, time.Now(), o.target
 	r.CorrelationID = cmp.Or(call.OutgoingCorrelationID(ctx), call.CorrelationID(ctx))
 	if r.CorrelationID == "" {
 		r.CorrelationID = call.NewCorrelationID()
 	}
 	r.release = deadline.Begin(&r.Call)
-	c.tel.traces.Begin(&r.Call)
+	o.client.tel.traces.Begin(&r.Call)
 	m.metrics.Begin(&r.Call)
 	pairs := append(make([]string, 0, 8), call.CorrelationKey, r.CorrelationID)
-	r.Call.Context = call.SetOutgoing(r.Call.Context, c.tel.traces.Outgoing(&r.Call, pairs)...)
+	r.Call.Context = call.SetOutgoing(r.Call.Context, o.client.tel.traces.Outgoing(&r.Call, pairs)...)
 	return r
 }
 
-// WithoutRetry is the option of one call that must not be sent twice, whatever the
-// policy of its method says. (What never reached a server, gRPC still sends anew.)
+// WithoutRetry is the option of one call that must not be sent twice, by a retry
+// or as a hedge, whatever the policy of its method says. (What never reached a
+// server, gRPC still sends anew.)
 func WithoutRetry() grpc.CallOption { return grpcx.WithoutRetry() }
 
+// WithoutHedge is the option of one call for which no second instance is to be
+// asked while the first has not answered.
+func WithoutHedge() grpc.CallOption { return hedge.Without() }
+
+// WithoutBreaker is the option of one call that is to be made even though most
+// calls of its method fail, and that does not count among them.
+func WithoutBreaker() grpc.CallOption { return breaker.Without() }
+
 // unary is the client's half of a unary call, in one interceptor.
-func (c *Client) unary(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	r := c.newCall(ctx, fullName, false, cc)
-	err := invoke(&r.Call, fullName, r.withRequestID(req), reply, cc, append(opts, grpc.Peer(&r.peer))...)
+func (o *outgoing) unary(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	r := o.newCall(ctx, fullName, false)
+	err := r.admit(opts)
+	if err == nil {
+		err = r.invoke(fullName, r.withRequestID(req), reply, cc, invoke, opts)
+		r.pass.End(err)
+	}
 	if r.Attempts.Load() > 0 {
 		r.Sent.Add(1)
 		r.method.metrics.Sent()
@@ -99,6 +82,24 @@ func (c *Client) unary(ctx context.Context, fullName string, req, reply any, cc 
 		r.method.metrics.Received()
 	}
 	return r.finish(err)
+}
+
+// admit asks the breaker whether the call may be made.
+func (r *clientCall) admit(opts []grpc.CallOption) error {
+	if breaker.Skipped(opts) {
+		return nil
+	}
+	return r.method.breaker.Begin(&r.Call, &r.pass)
+}
+
+// invoke sends a unary call, and a second time when it may and the first is slow.
+func (r *clientCall) invoke(fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts []grpc.CallOption) error {
+	hedged := r.Method.Effective().Hedge && !hedge.Skipped(opts) && !grpcx.RetryIsOff(opts)
+	opts = append(opts, grpc.Peer(&r.peer))
+	if hedged {
+		return r.method.hedge.Invoke(&r.Call, fullName, req, reply, cc, invoke, opts...)
+	}
+	return invoke(&r.Call, fullName, req, reply, cc, opts...)
 }
 
 // withRequestID fills an empty request_id on a copy of the request, so that the
@@ -129,9 +130,10 @@ func (r *clientCall) finish(err error) error {
 	r.once.Do(func() {
 		r.Peer = r.peer.Addr
 		r.End(errs.Code(err), err, time.Now())
+		tel := &r.to.client.tel
 		r.method.metrics.End(&r.Call)
-		r.client.tel.traces.End(&r.Call)
-		r.client.tel.log.End(&r.Call)
+		tel.traces.End(&r.Call)
+		tel.log.End(&r.Call)
 		if r.release != nil {
 			r.release()
 		}
@@ -146,32 +148,43 @@ var errNotReady = errors.New("no instance was ready")
 // stream is the client's half of a stream, in one interceptor. A stream has no
 // deadline, so the time that its opening may wait for a ready instance is
 // bounded by the default deadline of calls.
-func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, fullName string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, fullName string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	ctx, stop := context.WithCancelCause(ctx)
-	r := c.newCall(ctx, fullName, true, cc)
+	r := o.newCall(ctx, fullName, true)
+	if err := r.admit(opts); err != nil {
+		stop(nil)
+		return nil, r.finish(err)
+	}
 	// gRPC calls it exactly once, however the stream ends.
 	opts = append(opts, grpc.Peer(&r.peer), grpcx.OnFinish(func(err error) {
-		if errors.Is(err, io.EOF) {
-			err = nil
-		}
-		_ = r.finish(err)
+		_ = r.endStream(ctx, err)
 		stop(nil)
 	}))
-	patience := time.AfterFunc(c.cfg.Policy.Timeout, func() { stop(errNotReady) })
+	limit := o.client.cfg.Policy.Timeout
+	patience := time.AfterFunc(limit, func() { stop(errNotReady) })
 	cs, err := open(&r.Call, desc, cc, fullName, opts...)
 	if !patience.Stop() {
 		<-ctx.Done() // patience ended, perhaps just as the stream was opened
 	}
-	notReady := errors.Is(context.Cause(ctx), errNotReady)
-	if err != nil || notReady {
-		if notReady {
-			err = errs.Unavailable(errs.ReasonNoReadyInstance, "no instance of %s was ready within %s", r.Target, c.cfg.Policy.Timeout).With(errs.Cause(err))
-		}
-		err = r.finish(err)
+	if err != nil || errors.Is(context.Cause(ctx), errNotReady) {
+		err = r.endStream(ctx, err)
 		stop(nil)
 		return nil, err
 	}
 	return &clientStream{ClientStream: cs, call: r}, nil
+}
+
+// endStream accounts for the end of a stream, once, and returns the error as
+// callers see it.
+func (r *clientCall) endStream(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case errors.Is(context.Cause(ctx), errNotReady):
+		err = errs.Unavailable(errs.ReasonNoReadyInstance, "no instance of %s was ready within %s", r.Target, r.to.client.cfg.Policy.Timeout).With(errs.Cause(err))
+	}
+	r.pass.End(err)
+	return r.finish(err)
 }
 
 // clientStream counts the messages of a stream and translates its errors.
@@ -193,6 +206,7 @@ func (s *clientStream) SendMsg(msg any) error {
 func (s *clientStream) RecvMsg(msg any) error {
 	err := s.ClientStream.RecvMsg(msg)
 	if err == nil {
+		s.call.pass.Answered()
 		s.call.Received.Add(1)
 		s.call.method.metrics.Received()
 		return nil

@@ -57,7 +57,11 @@ func New(name string, cfg Config, opts ...Option) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{server: newServer(c), client: newClient(c), health: health.New(health.Config{}, health.WithLogger(c.log))}
+	client, err := newClient(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{server: newServer(c), client: client, health: health.New(health.Config{}, health.WithLogger(c.log))}
 	s.runner = lifecycle.New(s.budgets(), lifecycle.WithLogger(c.log))
 	return s, errors.Join(s.checkAddresses(), s.checkDrain())
 }

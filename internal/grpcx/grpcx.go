@@ -42,9 +42,21 @@ func Answer(ctx context.Context, st *status.Status) bool {
 	return ok && s.WriteStatus(st) == nil
 }
 
+type withoutRetry struct{ grpc.CallOption }
+
 // WithoutRetry keeps gRPC from sending a call a second time: it may not remember
 // the request.
-func WithoutRetry() grpc.CallOption { return grpc.MaxRetryRPCBufferSize(0) }
+func WithoutRetry() grpc.CallOption { return withoutRetry{grpc.MaxRetryRPCBufferSize(0)} }
+
+// RetryIsOff tells whether WithoutRetry is among the options of a call.
+func RetryIsOff(opts []grpc.CallOption) bool {
+	for _, o := range opts {
+		if _, ok := o.(withoutRetry); ok {
+			return true
+		}
+	}
+	return false
+}
 
 // OnFinish is called once when a call or stream ends, however it ends.
 func OnFinish(f func(err error)) grpc.CallOption { return grpc.OnFinish(f) }
