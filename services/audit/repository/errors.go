@@ -8,8 +8,8 @@ import "errors"
 var (
 	// ErrNotFound says that the history has no change at the position.
 	ErrNotFound = errors.New("change not found")
-	// ErrHeld says that another follower holds the lease.
-	ErrHeld = errors.New("another follower holds the lease")
+	// ErrHeld says that another recorder holds the lease.
+	ErrHeld = errors.New("another recorder holds the lease")
 	// ErrFenced says that the lease was lost, or that the history is not where
 	// the caller believes it to be: nothing was stored. The caller acquires
 	// again and goes on from what it is told then.

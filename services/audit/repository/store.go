@@ -19,7 +19,7 @@ import (
 //  4. Positions grow by one from 1 without holes. A reader that has seen a
 //     position never later meets a new change at or before it.
 //  5. Only one append from one State succeeds, on whatever handle, however late
-//     it comes: a follower that was stopped in the middle of one, and replaced,
+//     it comes: a recorder that was stopped in the middle of one, and replaced,
 //     cannot append when it goes on, and an append whose outcome was not heard
 //     can be given up and begun anew from what Acquire tells.
 //  6. The caller closes the store after its last use. Migrate comes before
@@ -68,7 +68,7 @@ type Query struct {
 // Ledger is what the one who continues the history works with. See Store for the
 // contract.
 type Ledger interface {
-	// Acquire makes the caller the one follower for a time, unless another one
+	// Acquire makes the caller the one recorder for a time, unless another one
 	// is: then the error is ErrHeld. It also succeeds for the owner who has the
 	// lease already, and in any case ends what earlier leases allowed.
 	Acquire(ctx context.Context, owner string, d time.Duration) (Lease, error)

@@ -38,8 +38,8 @@ func only[T any](rows []T, err, otherwise error) (T, error) {
 
 // Head implements repository.History.
 func (s *Store) Head(ctx context.Context) (int64, error) {
-	rows, err := query(ctx, s, "read the head", pgx.RowTo[int64], "SELECT position FROM audit_follower")
-	return only(rows, err, errors.New("the row of audit_follower is missing: restore it"))
+	rows, err := query(ctx, s, "read the head", pgx.RowTo[int64], "SELECT position FROM audit_recorder")
+	return only(rows, err, errors.New("the row of audit_recorder is missing: restore it"))
 }
 
 // Get implements repository.History.

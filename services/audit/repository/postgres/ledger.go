@@ -11,16 +11,16 @@ import (
 
 // The times of leases are $-arguments or, when these are NULL, the server's.
 const (
-	acquire = `UPDATE audit_follower SET fence = fence + 1, owner = $1, expire_time = coalesce($2, clock_timestamp()) + $3
+	acquire = `UPDATE audit_recorder SET fence = fence + 1, owner = $1, expire_time = coalesce($2, clock_timestamp()) + $3
 		WHERE owner IN ('', $1) OR expire_time <= coalesce($2::timestamptz, clock_timestamp())
 		RETURNING fence, step, position, cursor, syncing, generation`
-	renew   = "UPDATE audit_follower SET expire_time = coalesce($2::timestamptz, clock_timestamp()) + $3 WHERE fence = $1 RETURNING fence"
-	release = "UPDATE audit_follower SET owner = '', expire_time = 'epoch' WHERE fence = $1 RETURNING fence"
+	renew   = "UPDATE audit_recorder SET expire_time = coalesce($2::timestamptz, clock_timestamp()) + $3 WHERE fence = $1 RETURNING fence"
+	release = "UPDATE audit_recorder SET owner = '', expire_time = 'epoch' WHERE fence = $1 RETURNING fence"
 
 	// appendBatch does nothing unless its first part succeeds, which it does
 	// once for each step and only under the newest lease.
 	appendBatch = `WITH head AS (
-			UPDATE audit_follower SET step = step + 1, position = position + $4, cursor = $5, syncing = $6, generation = $7,
+			UPDATE audit_recorder SET step = step + 1, position = position + $4, cursor = $5, syncing = $6, generation = $7,
 				expire_time = coalesce($8::timestamptz, clock_timestamp()) + $9
 			WHERE fence = $1 AND step = $2 AND position = $3
 			RETURNING step, position, coalesce($8::timestamptz, clock_timestamp()) AS now

@@ -16,7 +16,7 @@ func testLease(t *testing.T, e *env) {
 	other := e.another()
 	first := e.acquire(e, "a")
 	_, err := other.Acquire(t.Context(), "b", lease)
-	wantError(t, "a second follower", err, repository.ErrHeld)
+	wantError(t, "a second recorder", err, repository.ErrHeld)
 
 	e.clock.advance(lease - time.Millisecond)
 	if err := e.Renew(t.Context(), first.Fence, lease); err != nil {
@@ -24,7 +24,7 @@ func testLease(t *testing.T, e *env) {
 	}
 	e.clock.advance(lease - time.Millisecond)
 	_, err = other.Acquire(t.Context(), "b", lease)
-	wantError(t, "a second follower while the first renews", err, repository.ErrHeld)
+	wantError(t, "a second recorder while the first renews", err, repository.ErrHeld)
 
 	e.clock.advance(time.Millisecond)
 	second := e.acquire(other, "b")
@@ -68,7 +68,7 @@ func testAppend(t *testing.T, e *env) {
 	e.clock.advance(time.Hour)
 	e.append(&l, repository.Batch{Fence: l.Fence, From: l.State, Cursor: "c2", Generation: 1}) // nothing but the cursor
 	e.append(&l, batch(l, change("bob", 1)))
-	diff(t, "the state that a follower begins with", e.acquire(e, "a").State, l.State)
+	diff(t, "the state that a recorder begins with", e.acquire(e, "a").State, l.State)
 
 	now := e.clock.now()
 	then := now.Add(-time.Hour)
@@ -91,7 +91,7 @@ func testAppend(t *testing.T, e *env) {
 	}
 }
 
-// testFencing is about followers that go on although they should not.
+// testFencing is about recorders that go on although they should not.
 func testFencing(t *testing.T, e *env) {
 	stopped := e.acquire(e, "stopped")
 	late := batch(stopped, change("ada", 1))
@@ -178,16 +178,16 @@ func testSubjects(t *testing.T, e *env) {
 	}
 }
 
-// testFollowers lets several followers fight for the lease while a reader reads
+// testRecorders lets several recorders fight for the lease while a reader reads
 // along: the history has each of their changes once, and no reader sees a hole.
-func testFollowers(t *testing.T, e *env) {
-	const followers, perFollower = 3, 40
+func testRecorders(t *testing.T, e *env) {
+	const recorders, perRecorder = 3, 40
 	done, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for f := range followers {
+	for f := range recorders {
 		s := e.another()
 		wg.Go(func() {
-			for n := 1; n <= perFollower; n++ {
+			for n := 1; n <= perRecorder; n++ {
 				appendOnce(t, s, fmt.Sprintf("f%d", f), change(fmt.Sprintf("f%d", f), n))
 			}
 		})
@@ -228,12 +228,12 @@ func testFollowers(t *testing.T, e *env) {
 		}
 		last[c.UserID] = c.UserETag
 	}
-	if n := len(history(t, e)); n != followers*perFollower {
-		t.Errorf("the history has %d changes; want %d", n, followers*perFollower)
+	if n := len(history(t, e)); n != recorders*perRecorder {
+		t.Errorf("the history has %d changes; want %d", n, recorders*perRecorder)
 	}
 }
 
-// appendOnce appends as a follower would that is disturbed all the time: all
+// appendOnce appends as a recorder would that is disturbed all the time: all
 // leases are released by whoever comes.
 func appendOnce(t *testing.T, s repository.Store, owner string, c repository.Change) {
 	for t.Context().Err() == nil {

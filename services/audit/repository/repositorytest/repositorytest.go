@@ -34,7 +34,7 @@ func Run(t *testing.T, f Factory) {
 		{"Subjects", testSubjects},
 		{"List", testList},
 		{"Consumers", testConsumers},
-		{"Followers", testFollowers},
+		{"Recorders", testRecorders},
 		{"Cancellation", testCancellation},
 		{"Migrate", testMigrate},
 		{"Close", testClose},

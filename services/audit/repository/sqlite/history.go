@@ -12,7 +12,7 @@ import (
 
 // Head implements repository.History.
 func (s *Store) Head(ctx context.Context) (position int64, err error) {
-	err = s.readers.QueryRowContext(ctx, "SELECT position FROM audit_follower").Scan(&position)
+	err = s.readers.QueryRowContext(ctx, "SELECT position FROM audit_recorder").Scan(&position)
 	return position, wrap(ctx, "read the head", err)
 }
 

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	isFree  = "SELECT owner IN ('', ?1) OR expire_time <= ?2 FROM audit_follower"
-	acquire = `UPDATE audit_follower SET fence = fence + 1, owner = ?1, expire_time = ?3 WHERE owner IN ('', ?1) OR expire_time <= ?2
+	isFree  = "SELECT owner IN ('', ?1) OR expire_time <= ?2 FROM audit_recorder"
+	acquire = `UPDATE audit_recorder SET fence = fence + 1, owner = ?1, expire_time = ?3 WHERE owner IN ('', ?1) OR expire_time <= ?2
 		RETURNING fence, step, position, cursor, syncing, generation`
-	renew   = "UPDATE audit_follower SET expire_time = ?2 WHERE fence = ?1"
-	release = "UPDATE audit_follower SET owner = '', expire_time = 0 WHERE fence = ?1"
+	renew   = "UPDATE audit_recorder SET expire_time = ?2 WHERE fence = ?1"
+	release = "UPDATE audit_recorder SET owner = '', expire_time = 0 WHERE fence = ?1"
 
 	// advance succeeds once for each step, and only under the newest lease.
-	advance = `UPDATE audit_follower SET step = step + 1, position = position + ?3, cursor = ?4, syncing = ?5, generation = ?6, expire_time = ?7
+	advance = `UPDATE audit_recorder SET step = step + 1, position = position + ?3, cursor = ?4, syncing = ?5, generation = ?6, expire_time = ?7
 		WHERE fence = ?1 AND step = ?2 AND position = ?8`
 	insertChange  = "INSERT INTO audit_changes VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 	replaceKnown  = "INSERT OR REPLACE INTO audit_subjects VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"

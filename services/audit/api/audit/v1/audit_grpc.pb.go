@@ -87,11 +87,12 @@ type AuditServiceClient interface {
 	// Errors that end the stream: INVALID_ARGUMENT (`start` does not come first
 	// or comes twice, `ack` of a position that was not sent on this stream);
 	// OUT_OF_RANGE POSITION_UNKNOWN (the history is not that long); ABORTED
-	// CONSUMER_TAKEN_OVER; ABORTED SLOW_CONSUMER (the window was full and no
-	// acknowledgement came for 30 s, by default): start again; UNAVAILABLE DRAINING
-	// (the instance stops): start again, at another instance. The last two carry
-	// the metadata `resume_token`: the last acknowledged position, which a client
-	// without a consumer name passes as after_position.
+	// CONSUMER_TAKEN_OVER; ABORTED SLOW_CONSUMER (changes waited for 30 s, by
+	// default, because the client did not acknowledge or did not read) and ABORTED
+	// FOLLOW_EXPIRED (the stream reached its age, 10 min by default): start again;
+	// UNAVAILABLE DRAINING (the instance stops): start again, at another instance.
+	// The last three carry the metadata `resume_token`: the last acknowledged
+	// position, which a client without a consumer name passes as after_position.
 	Follow(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FollowRequest, FollowResponse], error)
 }
 
@@ -181,11 +182,12 @@ type AuditServiceServer interface {
 	// Errors that end the stream: INVALID_ARGUMENT (`start` does not come first
 	// or comes twice, `ack` of a position that was not sent on this stream);
 	// OUT_OF_RANGE POSITION_UNKNOWN (the history is not that long); ABORTED
-	// CONSUMER_TAKEN_OVER; ABORTED SLOW_CONSUMER (the window was full and no
-	// acknowledgement came for 30 s, by default): start again; UNAVAILABLE DRAINING
-	// (the instance stops): start again, at another instance. The last two carry
-	// the metadata `resume_token`: the last acknowledged position, which a client
-	// without a consumer name passes as after_position.
+	// CONSUMER_TAKEN_OVER; ABORTED SLOW_CONSUMER (changes waited for 30 s, by
+	// default, because the client did not acknowledge or did not read) and ABORTED
+	// FOLLOW_EXPIRED (the stream reached its age, 10 min by default): start again;
+	// UNAVAILABLE DRAINING (the instance stops): start again, at another instance.
+	// The last three carry the metadata `resume_token`: the last acknowledged
+	// position, which a client without a consumer name passes as after_position.
 	Follow(grpc.BidiStreamingServer[FollowRequest, FollowResponse]) error
 	mustEmbedUnimplementedAuditServiceServer()
 }

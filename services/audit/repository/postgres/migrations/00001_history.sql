@@ -32,7 +32,7 @@ CREATE TABLE audit_subjects (
 CREATE INDEX audit_subjects_generation ON audit_subjects (generation, uid);
 
 -- Who continues the history, and from where. One row, changed with each append.
-CREATE TABLE audit_follower (
+CREATE TABLE audit_recorder (
     one         boolean     NOT NULL PRIMARY KEY CHECK (one),
     fence       bigint      NOT NULL,
     owner       text        NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE audit_follower (
     syncing     boolean     NOT NULL,
     generation  bigint      NOT NULL
 ) WITH (fillfactor = 10);
-INSERT INTO audit_follower VALUES (true, 0, '', 'epoch', 0, 0, '', false, 0);
+INSERT INTO audit_recorder VALUES (true, 0, '', 'epoch', 0, 0, '', false, 0);
 
 -- How far each consumer is.
 CREATE TABLE audit_consumers (

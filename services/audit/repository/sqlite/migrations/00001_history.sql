@@ -32,7 +32,7 @@ CREATE TABLE audit_subjects (
 CREATE INDEX audit_subjects_generation ON audit_subjects (generation, uid);
 
 -- Who continues the history, and from where.
-CREATE TABLE audit_follower (
+CREATE TABLE audit_recorder (
     one         INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
     fence       INTEGER NOT NULL,
     owner       TEXT    NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE audit_follower (
     syncing     INTEGER NOT NULL,
     generation  INTEGER NOT NULL
 ) STRICT;
-INSERT INTO audit_follower VALUES (1, 0, '', 0, 0, 0, '', 0, 0);
+INSERT INTO audit_recorder VALUES (1, 0, '', 0, 0, 0, '', 0, 0);
 
 -- How far each consumer is.
 CREATE TABLE audit_consumers (
