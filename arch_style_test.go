@@ -28,8 +28,7 @@ var archLongFiles = map[string]string{}
 
 // archInits may have an init function, each for its reason.
 var archInits = map[string]string{
-	"balancer/policy.go":        "gRPC finds a balancer by its registered name only",
-	"internal/grpcx/observe.go": "gRPC finds a balancer by its registered name only",
+	"balancer/policy.go": "gRPC finds a balancer by its registered name only",
 }
 
 // archPanics may panic, each for its reason.
@@ -42,6 +41,12 @@ var archExperimental = map[string][]string{
 	"google.golang.org/grpc/balancer":      {"balancer"},
 	"google.golang.org/grpc/attributes":    {"target", "discovery", "balancer"},
 	"google.golang.org/grpc/serviceconfig": {"discovery", "balancer"},
+	// The parts that our balancing policy is made of, and those that it wraps.
+	"google.golang.org/grpc/balancer/base":               {"balancer"},
+	"google.golang.org/grpc/balancer/endpointsharding":   {"balancer"},
+	"google.golang.org/grpc/balancer/leastrequest":       {"balancer"},
+	"google.golang.org/grpc/balancer/ringhash":           {"balancer"},
+	"google.golang.org/grpc/balancer/weightedroundrobin": {"balancer"},
 	// Its one function and one struct have not changed since 2019, and the
 	// stable ConnectParams has it as a field.
 	"google.golang.org/grpc/backoff": {""},

@@ -23,9 +23,8 @@ var (
 	// archTestOnly are imported by tests and by each other.
 	archTestOnly = []string{"keelsontest", "internal/testservers", "integration"}
 	// archPlumbing is what the root and the commands share: generic code that
-	// knows nothing of ours, except where archPlumbingMay says more.
-	archPlumbing    = []string{"internal"}
-	archPlumbingMay = map[string][]string{"internal/grpcx": {"target", "call", "policy"}}
+	// knows nothing of ours.
+	archPlumbing = []string{"internal"}
 )
 
 // place is what a package is: its kind, and the folder that gives it.
@@ -96,10 +95,10 @@ func forbidden(from, to string) string {
 		}
 		return "an optional package imports the root, concerns and leaves"
 	case kindPlumbing:
-		if t.kind == kindPlumbing && within(to, strings.Join(strings.Split(from, "/")[:2], "/")) || slices.Contains(archPlumbingMay[from], to) {
+		if t.kind == kindPlumbing && within(to, strings.Join(strings.Split(from, "/")[:2], "/")) {
 			return ""
 		}
-		return "packages below /internal know nothing of ours, so that nothing depends on them in a circle; internal/grpcx alone may know leaves"
+		return "packages below /internal know nothing of ours, so that nothing depends on them in a circle"
 	case kindRoot:
 		if t.kind == kindLeaf || t.kind == kindConcern || t.kind == kindPlumbing {
 			return ""
@@ -210,7 +209,7 @@ func TestArchitectureTheLawKnowsRightFromWrong(t *testing.T) {
 		{"discovery/consul", "discovery", true},
 		{"discovery/discoverytest", "discovery", true},
 		{"internal/config", "errs", false},
-		{"internal/grpcx", "target", true},
+		{"internal/grpcx", "target", false},
 		{"services/user/internal", "services/user/repository", true},
 		{"services/user/internal", "errs", true},
 		{"services/user/internal", "internal/config", false},

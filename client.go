@@ -1,7 +1,6 @@
 package keelson
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson/balancer"
 	"github.com/keelson-dev/keelson/breaker"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/hedge"
@@ -163,7 +163,11 @@ func (c *Client) credentials(target, resolved string) (credentials.TransportCred
 
 func (c *Client) dialOptions(creds credentials.TransportCredentials, to *outgoing) ([]grpc.DialOption, error) {
 	cfg := &c.cfg.Client
-	serviceConfig, err := c.table.ServiceConfig(json.RawMessage(`{"` + loadBalancer(cfg.LoadBalancer) + `":{}}`))
+	balancing, err := balancer.Config{Policy: cfg.LoadBalancer, HashHeader: cfg.HashHeader, Zone: c.cfg.Zone}.JSON()
+	if err != nil {
+		return nil, fmt.Errorf("client.load_balancer: %w", err)
+	}
+	serviceConfig, err := c.table.ServiceConfig(balancing)
 	if err != nil {
 		return nil, err
 	}
@@ -184,15 +188,6 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials, to *outgoin
 		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{to.unary}, c.opts.clientUnary...)...),
 		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{to.stream}, c.opts.clientStream...)...),
 	}, nil
-}
-
-// loadBalancer returns the registered name of a policy: ours observes what
-// gRPC's own does.
-func loadBalancer(name string) string {
-	if name == "round_robin" {
-		return grpcx.ObservedRoundRobin
-	}
-	return name
 }
 
 // resolvers wraps the registry, and gRPC's own schemes, so that the last good

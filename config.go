@@ -120,7 +120,8 @@ type ClientConfig struct {
 	MaxReceive   Size          `yaml:"max_receive" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message received"`
 	MaxSend      Size          `yaml:"max_send" default:"16MiB" min:"1KiB" max:"2047MiB" doc:"largest message sent"`
 	ConnectTime  time.Duration `yaml:"connect_timeout" default:"2s" min:"100ms" doc:"time given to one connection attempt, and the longest backoff between them"`
-	LoadBalancer string        `yaml:"load_balancer" default:"round_robin" enum:"round_robin,pick_first" doc:"gRPC load-balancing policy"`
+	LoadBalancer string        `yaml:"load_balancer" default:"least_request" enum:"least_request,round_robin,weighted_round_robin,ring_hash,pick_first" doc:"gRPC's policy that chooses instances; the chassis passes over sick ones whichever it is"`
+	HashHeader   string        `yaml:"hash_header" doc:"metadata key by whose value ring_hash chooses the instance"`
 	IdleTimeout  time.Duration `yaml:"idle_timeout" default:"30m" min:"1s" doc:"closes connections with no call for so long"`
 }
 

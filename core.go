@@ -11,11 +11,13 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/keelson-dev/keelson/balancer"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/internal/config"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/target"
+	"github.com/keelson-dev/keelson/telemetry/traces"
 	"github.com/keelson-dev/keelson/validate"
 )
 
@@ -36,7 +38,7 @@ type core struct {
 }
 
 func newCore(name string, cfg Config, opts []Option) (*core, error) {
-	c := &core{name: name, cfg: cfg, targets: target.NewRegistry()}
+	c := &core{name: name, cfg: cfg}
 	for _, o := range opts {
 		o.apply(&c.opts)
 	}
@@ -50,6 +52,8 @@ func newCore(name string, cfg Config, opts []Option) (*core, error) {
 	if err := c.observe(); err != nil {
 		return nil, err
 	}
+	c.targets = target.NewRegistry(balancer.Observe(
+		balancer.WithLogger(c.log), balancer.WithRegisterer(c.tel.registry), balancer.WithAttempts(traces.Attempt)))
 	var err error
 	if c.driver, err = c.newDriver(); err != nil {
 		return nil, err

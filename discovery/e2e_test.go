@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson/balancer"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/file"
 	"github.com/keelson-dev/keelson/internal/grpcx"
@@ -57,7 +58,7 @@ func start(t *testing.T, cfg discovery.Config) *platform {
 func dial(t *testing.T, dialled string, b ...resolver.Builder) *grpc.ClientConn {
 	t.Helper()
 	c, err := grpc.NewClient(dialled, grpcx.Resolvers(b...), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+grpcx.ObservedRoundRobin+`":{}}],"healthCheckConfig":{"serviceName":""}}`))
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+balancer.Name+`":{"policy":"round_robin"}}],"healthCheckConfig":{"serviceName":""}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
