@@ -65,6 +65,8 @@ type Config struct {
 
 // CheckConfig is how Consul's agent checks a registered instance. The zero value works.
 type CheckConfig struct {
+	// Address is host:port where the agent reaches the instance's ops listener. Default: the one that the instance registers.
+	Address string
 	// Interval between checks. Default DefaultCheckInterval.
 	Interval time.Duration
 	// Timeout of one check. Default DefaultCheckTimeout.
@@ -131,6 +133,9 @@ func (c Config) validate() (endpoint, error) {
 
 func (c CheckConfig) validate() error {
 	var faults []error
+	if _, _, err := net.SplitHostPort(c.Address); c.Address != "" && err != nil {
+		faults = append(faults, fmt.Errorf("check.address: %q is not host:port", c.Address))
+	}
 	if c.DeregisterAfter < MinDeregisterAfter {
 		faults = append(faults, fmt.Errorf("check.deregister_after: %s is below %s, the shortest that Consul takes", c.DeregisterAfter, MinDeregisterAfter))
 	}

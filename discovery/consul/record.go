@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -151,8 +152,8 @@ func (d *Driver) registration(in discovery.Instance, r record) *api.AgentService
 		// It serves: registering comes after that. An agent that has the check already keeps its status.
 		Status: api.HealthPassing,
 	}
-	if in.OpsAddress != "" {
-		check.GRPC, check.GRPCUseTLS, check.TLSServerName, check.TLSSkipVerify = in.OpsAddress, c.TLS, c.ServerName, c.SkipVerify
+	if ops := cmp.Or(c.Address, in.OpsAddress); ops != "" {
+		check.GRPC, check.GRPCUseTLS, check.TLSServerName, check.TLSSkipVerify = ops, c.TLS, c.ServerName, c.SkipVerify
 	} else {
 		check.TCP = in.Address
 	}

@@ -27,10 +27,16 @@ func testOddIDs(t *testing.T, h Harness) {
 	}
 	f := follow(t, h, h.Driver(), "user")
 	f.sees(0, all...)
+	var wg sync.WaitGroup
+	for _, in := range all { // at once, as each may block
+		wg.Go(func() {
+			if err := checkOnce(t, h, d, in); err != nil {
+				t.Errorf("Check(%q): %v", in.ID, err)
+			}
+		})
+	}
+	wg.Wait()
 	for i, in := range all {
-		if err := checkOnce(t, h, d, in); err != nil {
-			t.Errorf("Check(%q): %v", in.ID, err)
-		}
 		if i%2 == 0 {
 			mustDeregister(t, h, d, in)
 		}

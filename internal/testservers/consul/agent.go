@@ -50,9 +50,18 @@ type Agent struct {
 	join  []string // what makes it one of several
 	size  int
 
+	// One goroutine waits for all processes that the agent ever is, from the first start to Close.
+	procs chan *process
+	over  sync.WaitGroup
+
 	mu   sync.Mutex
+	proc *process // nil while there is none
+}
+
+// process is one run of an agent.
+type process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
+	done chan struct{} // closed when it has ended
 }
 
 // Start starts an agent and returns when it has a leader, that is itself. The caller closes it. ctx bounds the start only.
@@ -82,11 +91,13 @@ func prepare(cfg Config, name string, size int) (*Agent, error) {
 			return nil, err
 		}
 	}
-	a := &Agent{cfg: cfg, dir: cfg.Dir, name: name, size: size}
+	a := &Agent{cfg: cfg, dir: cfg.Dir, name: name, size: size, procs: make(chan *process)}
+	procs := a.procs
+	a.over.Go(func() { reap(procs) })
 	if a.dir == "" {
 		a.own = true
 		if a.dir, err = os.MkdirTemp("", "keelson-consul-"); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.Close())
 		}
 	}
 	if a.ports, err = freePorts(); err != nil {
@@ -126,28 +137,28 @@ func (a *Agent) Address() string { return net.JoinHostPort("127.0.0.1", strconv.
 func (a *Agent) PID() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cmd == nil {
+	if a.proc == nil {
 		return 0
 	}
-	return a.cmd.Process.Pid
+	return a.proc.cmd.Process.Pid
 }
 
 // Kill ends the agent as kill -9 does, and returns when it is gone. It does nothing when there is none.
 func (a *Agent) Kill() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cmd == nil {
+	if a.proc == nil {
 		return nil
 	}
-	if err := a.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := a.proc.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill Consul: %w", err)
 	}
 	select {
-	case <-a.done:
-		a.cmd = nil
+	case <-a.proc.done:
+		a.proc = nil
 		return nil
 	case <-time.After(killTimeout):
-		return fmt.Errorf("kill Consul: process %d is still there after %s", a.cmd.Process.Pid, killTimeout)
+		return fmt.Errorf("kill Consul: process %d is still there after %s", a.proc.cmd.Process.Pid, killTimeout)
 	}
 }
 
@@ -160,10 +171,10 @@ func (a *Agent) Resume() error { return a.signal(syscall.SIGCONT) }
 func (a *Agent) signal(sig syscall.Signal) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cmd == nil {
+	if a.proc == nil {
 		return errors.New("signal Consul: it is not running")
 	}
-	if err := a.cmd.Process.Signal(sig); err != nil {
+	if err := a.proc.cmd.Process.Signal(sig); err != nil {
 		return fmt.Errorf("signal Consul: %w", err)
 	}
 	return nil
@@ -188,7 +199,12 @@ func (a *Agent) Begin() error { return errors.Join(a.Kill(), a.start()) }
 // Close kills the agent and removes its directory if it is a temporary one. Closing again does nothing.
 func (a *Agent) Close() error {
 	err := a.Kill()
-	if a.own {
+	if err == nil && a.procs != nil {
+		close(a.procs)
+		a.over.Wait()
+		a.procs = nil
+	}
+	if a.own && a.dir != "" {
 		err = errors.Join(err, os.RemoveAll(a.dir))
 	}
 	return err
@@ -219,13 +235,17 @@ func (a *Agent) start() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start Consul: %w", err)
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = cmd.Wait() // how it ended is in its log
-	}()
-	a.cmd, a.done = cmd, done
+	a.proc = &process{cmd: cmd, done: make(chan struct{})}
+	a.procs <- a.proc
 	return nil
+}
+
+// reap waits for the processes, one after the other: the next one starts when the last one has ended.
+func reap(procs <-chan *process) {
+	for p := range procs {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.done)
+	}
 }
 
 func (a *Agent) arguments() []string {
@@ -257,8 +277,11 @@ func (a *Agent) until(ctx context.Context, what string, ok func() error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	a.mu.Lock()
-	done := a.done
+	p := a.proc
 	a.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("wait for %s of Consul at %s: it does not run", what, a.Address())
+	}
 	for {
 		err := ok()
 		if err == nil {
@@ -266,7 +289,7 @@ func (a *Agent) until(ctx context.Context, what string, ok func() error) error {
 		}
 		select {
 		case <-tick.C:
-		case <-done:
+		case <-p.done:
 			return fmt.Errorf("start Consul: it ended at once:\n%s", tail(a.Log()))
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s of Consul at %s: %w (%w):\n%s", what, a.Address(), ctx.Err(), err, tail(a.Log()))
