@@ -1,0 +1,353 @@
+// Package platform runs the real platform as processes on the loopback
+// interface (user and audit instances, PostgreSQL, Consul), and does to it what
+// happens to platforms: processes crash, hang and are replaced, packets are
+// lost, servers are slow.
+package platform
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/discovery/file"
+)
+
+// Config says what to run.
+type Config struct {
+	// Root is the directory of the Keelson module.
+	Root string
+	// Registry is consul or file.
+	Registry string
+	// Log is told what is going on.
+	Log func(format string, args ...any)
+}
+
+// Front is what stands between the clients and the last user instance.
+type Front string
+
+// The fronts.
+const (
+	Direct Front = ""
+	TCP    Front = "tcp"
+	GRPC   Front = "grpc"
+)
+
+// Shape is which instances run, and how.
+type Shape struct {
+	// Users and Audits are how many.
+	Users, Audits int
+	// Front is in front of the last user instance.
+	Front Front
+	// StoreProxy puts a TCP proxy between all instances and PostgreSQL.
+	StoreProxy bool
+	// Servers is how many Consul servers there are, 1 or 3; 0: 1.
+	Servers int
+	// Env are settings of all instances, separated by spaces.
+	Env string
+}
+
+// Platform is the running platform. It belongs to one goroutine; what is done
+// to instances may be done by others.
+type Platform struct {
+	// Dir holds logs and data.
+	Dir string
+	// Network drops packets; nil, and NetworkErr says why, where that cannot be.
+	Network    *Network
+	NetworkErr error
+	// Postgres and Consul are the servers; Consul is nil with the file registry.
+	Postgres *Postgres
+	Consul   *Consul
+	// Store is the proxy in front of PostgreSQL, if the shape has one.
+	Store *Proxy
+
+	cfg       Config
+	spawn     *spawner
+	ports     *ports
+	programs  map[string]string
+	shape     Shape
+	users     []*Instance
+	audits    []*Instance
+	storePort int
+}
+
+// Database is the name of the database of all instances.
+const Database = "lab"
+
+// Open builds the programs and starts PostgreSQL. Close it.
+func Open(ctx context.Context, cfg Config) (*Platform, error) {
+	dir, err := os.MkdirTemp("", "keelson-lab-")
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{Dir: dir, cfg: cfg, spawn: newSpawner(), ports: newPorts(), programs: map[string]string{}}
+	if err := p.open(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Platform) open(ctx context.Context) error {
+	for name, pkg := range map[string]string{"user": "services/user/cmd/user", "audit": "services/audit/cmd/audit"} {
+		if _, err := os.Stat(filepath.Join(p.cfg.Root, pkg)); err != nil {
+			continue
+		}
+		p.cfg.Log("building %s", pkg)
+		program, err := Build(p.cfg.Root, pkg)
+		if err != nil {
+			return err
+		}
+		p.programs[name] = program
+	}
+	port, err := p.ports.take()
+	if err != nil {
+		return err
+	}
+	if p.storePort, err = p.ports.take(); err != nil {
+		return err
+	}
+	p.cfg.Log("starting PostgreSQL")
+	if p.Postgres, err = startPostgres(ctx, p.spawn, p.Dir, port); err != nil {
+		return err
+	}
+	p.Network, p.NetworkErr = newNetwork()
+	return p.Postgres.Exec(ctx, "postgres", "CREATE DATABASE "+Database+" TEMPLATE template0 ENCODING 'UTF8'")
+}
+
+// Users and Audits are the instances.
+func (p *Platform) Users() []*Instance { return p.users }
+
+// Audits are the instances of the audit service.
+func (p *Platform) Audits() []*Instance { return p.audits }
+
+// All are all instances, users first.
+func (p *Platform) All() []*Instance { return slices.Concat(p.users, p.audits) }
+
+// HasAudit tells whether the platform has an audit service.
+func (p *Platform) HasAudit() bool { return p.programs["audit"] != "" }
+
+// WantsConsul tells whether the registry is Consul.
+func (p *Platform) WantsConsul() bool { return p.cfg.Registry == "consul" }
+
+// Ensure makes the platform have a shape: what runs as it should is kept, the
+// rest is started again.
+func (p *Platform) Ensure(ctx context.Context, s Shape) error {
+	s.Servers = max(s.Servers, 1)
+	if !p.HasAudit() {
+		s.Audits = 0
+	}
+	if p.Network != nil {
+		if err := p.Network.Heal(); err != nil {
+			return err
+		}
+	}
+	if s != p.shape {
+		if err := p.rebuild(ctx, s); err != nil {
+			return err
+		}
+	}
+	var starts []func() error
+	for _, i := range p.All() {
+		i.heal(ctx)
+		if !i.running() {
+			starts = append(starts, func() error { return i.Start(ctx) })
+		}
+	}
+	if err := group(starts...); err != nil {
+		return err
+	}
+	return p.Registered(ctx)
+}
+
+// heal takes away the faults of an instance that runs.
+func (i *Instance) heal(ctx context.Context) {
+	i.Thaw()
+	if i.TCP != nil {
+		i.TCP.Heal(ctx)
+	}
+	if i.GRPC != nil {
+		i.GRPC.Slow(0)
+		i.GRPC.Fail(0)
+	}
+}
+
+// rebuild replaces the instances by those of a shape.
+func (p *Platform) rebuild(ctx context.Context, s Shape) error {
+	if err := p.stopAll(); err != nil {
+		return err
+	}
+	if err := p.consul(ctx, s.Servers); err != nil {
+		return err
+	}
+	if s.StoreProxy {
+		var err error
+		if p.Store, err = newProxy("store", p.storePort, p.Postgres.Port); err != nil {
+			return err
+		}
+	}
+	p.users, p.audits, p.shape = nil, nil, Shape{}
+	for n := range s.Users + s.Audits {
+		i, err := p.instance(s, n)
+		if err != nil {
+			return err
+		}
+		if n < s.Users {
+			p.users = append(p.users, i)
+		} else {
+			p.audits = append(p.audits, i)
+		}
+	}
+	p.shape = s
+	return nil
+}
+
+// consul makes the registry have so many servers.
+func (p *Platform) consul(ctx context.Context, servers int) error {
+	if p.cfg.Registry != "consul" || p.Consul != nil && len(p.Consul.members) == servers {
+		return nil
+	}
+	if p.Consul != nil {
+		_ = p.Consul.close()
+	}
+	p.cfg.Log("starting Consul (%d)", servers)
+	var err error
+	p.Consul, err = startConsul(ctx, p.spawn, p.cfg.Root, filepath.Join(p.Dir, fmt.Sprintf("consul%d-%d", servers, time.Now().UnixNano())), p.ports, servers)
+	return err
+}
+
+// instance prepares the n-th instance of a shape, with its proxy.
+func (p *Platform) instance(s Shape, n int) (*Instance, error) {
+	port, err1 := p.ports.take()
+	front, err2 := p.ports.take()
+	ops, err3 := p.ports.take()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	i := &Instance{Service: "user", ID: fmt.Sprintf("user-%d", n+1), Port: port, Ops: ops, Address: fmt.Sprintf("127.0.0.1:%d", port), platform: p}
+	i.Advertised = i.Address
+	if n >= s.Users {
+		i.Service, i.ID = "audit", fmt.Sprintf("audit-%d", n-s.Users+1)
+	} else if n == s.Users-1 && s.Front != Direct {
+		i.Advertised = fmt.Sprintf("127.0.0.1:%d", front)
+		var err error
+		if s.Front == TCP {
+			i.TCP, err = newProxy(i.ID, front, port)
+		} else {
+			i.GRPC, err = newFaulty(front, port)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	i.program = p.programs[i.Service]
+	store := p.Postgres.Port
+	if s.StoreProxy {
+		store = p.storePort
+	}
+	i.env = append(p.discovery(), "KEELSON_STORE__DRIVER=postgres", "KEELSON_STORE__POSTGRES__DSN="+p.Postgres.DSN(Database, store))
+	i.env = append(i.env, strings.Fields(s.Env)...)
+	return i, nil
+}
+
+// discovery are the settings of the registry, as variables.
+func (p *Platform) discovery() []string {
+	if p.Consul == nil {
+		return []string{"KEELSON_DISCOVERY__DRIVER=file", "KEELSON_DISCOVERY__FILE__DIR=" + p.registry()}
+	}
+	return []string{"KEELSON_DISCOVERY__DRIVER=consul", "KEELSON_DISCOVERY__CONSUL__ADDRESS=" + p.Consul.members[0].Address}
+}
+
+func (p *Platform) registry() string { return filepath.Join(p.Dir, "registry") }
+
+// Client makes a client that finds the instances as they find each other.
+func (p *Platform) Client(name string, opts ...keelson.Option) (*keelson.Client, error) {
+	cfg, err := p.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	return keelson.NewClient(name, cfg, opts...)
+}
+
+// Registered waits until the registry has every instance that runs, healthy.
+func (p *Platform) Registered(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var missing string
+	err := until(ctx, 50*time.Millisecond, func() bool {
+		missing = ""
+		for _, i := range p.All() {
+			if i.running() && !p.Lists(ctx, i) {
+				missing = cmp.Or(missing, i.ID)
+			}
+		}
+		return missing == ""
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s in the registry: %w", missing, err)
+	}
+	return nil
+}
+
+// Lists tells whether the registry has an instance, healthy.
+func (p *Platform) Lists(ctx context.Context, i *Instance) bool {
+	if p.Consul != nil {
+		return p.Consul.lists(ctx, i)
+	}
+	list, _ := file.List(p.registry())
+	for _, in := range list {
+		if in.ID == i.ID && in.PID == i.proc.PID {
+			return true
+		}
+	}
+	return false
+}
+
+// stopAll drains all instances and ends their proxies.
+func (p *Platform) stopAll() error {
+	var stops []func() error
+	for _, i := range p.All() {
+		stops = append(stops, i.Stop)
+	}
+	err := group(stops...)
+	for _, i := range p.All() {
+		if i.TCP != nil {
+			i.TCP.close()
+		}
+		if i.GRPC != nil {
+			i.GRPC.close()
+		}
+	}
+	if p.Store != nil {
+		p.Store.close()
+		p.Store = nil
+	}
+	return err
+}
+
+// Close ends everything. The directory stays; see [Platform.Remove].
+func (p *Platform) Close() error {
+	for _, i := range p.All() {
+		i.Kill()
+	}
+	err := p.stopAll()
+	if p.Consul != nil {
+		err = errors.Join(err, p.Consul.close())
+	}
+	if p.Postgres != nil {
+		err = errors.Join(err, p.Postgres.close())
+	}
+	if p.Network != nil {
+		err = errors.Join(err, p.Network.close())
+	}
+	p.spawn.close()
+	return err
+}
+
+// Remove removes logs and data.
+func (p *Platform) Remove() error { return os.RemoveAll(p.Dir) }

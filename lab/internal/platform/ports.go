@@ -1,0 +1,33 @@
+package platform
+
+import (
+	"fmt"
+	"net"
+	"os"
+)
+
+// The ports of the lab are below those that the system gives to outgoing
+// connections, so that an instance finds its port free when it starts again.
+const (
+	firstPort = 20000
+	portSpan  = 10000
+)
+
+// ports hands out ports of the loopback interface that nobody listens on.
+type ports struct{ next int }
+
+func newPorts() *ports { return &ports{next: os.Getpid() * 50} }
+
+// take returns the next free port.
+func (p *ports) take() (int, error) {
+	for range portSpan {
+		port := firstPort + p.next%portSpan
+		p.next++
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, fmt.Errorf("find a free port from %d: none of %d is", firstPort, portSpan)
+}

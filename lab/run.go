@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/keelson-dev/keelson/lab/internal/platform"
+	"github.com/keelson-dev/keelson/lab/internal/report"
+	"github.com/keelson-dev/keelson/lab/internal/rows"
+)
+
+// settings are the command's flags.
+type settings struct {
+	faults, registry, json string
+	full, list, keep, all  bool
+	seeds                  int
+	options                rows.Options
+}
+
+func parse(args []string) (settings, error) {
+	var s settings
+	var short bool
+	f := flag.NewFlagSet("lab", flag.ContinueOnError)
+	f.StringVar(&s.faults, "faults", "all", "rows to run, separated by commas; -list shows them")
+	f.BoolVar(&short, "short", false, "the short form, which is the default: invariants and counts")
+	f.BoolVar(&s.full, "full", false, "the full form: percentages, long faults, bounds on times")
+	f.IntVar(&s.options.Instances, "instances", 3, "instances of the user service")
+	f.Float64Var(&s.options.Rate, "rate", 200, "calls per second; a row may have a rate of its own")
+	f.DurationVar(&s.options.Duration, "duration", 0, "how long the fault lasts; 0: as the row says")
+	f.Uint64Var(&s.options.Seed, "seed", 1, "decides what is called and when")
+	f.IntVar(&s.seeds, "seeds", 1, "how often each row is run, each time with the next seed")
+	f.StringVar(&s.json, "json", "", "file to write the results to")
+	f.StringVar(&s.registry, "registry", "consul", "consul or file")
+	f.BoolVar(&s.list, "list", false, "list the rows")
+	f.BoolVar(&s.keep, "keep", false, "keep the logs of the processes")
+	f.BoolVar(&s.all, "v", false, "show what held, too")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	switch {
+	case short && s.full:
+		return s, errors.New("-short and -full exclude each other")
+	case s.options.Instances < 2:
+		return s, fmt.Errorf("-instances is %d; nothing is spared with fewer than 2", s.options.Instances)
+	case s.options.Rate <= 0 || s.seeds < 1:
+		return s, errors.New("-rate and -seeds must be above 0")
+	}
+	s.options.Full = s.full
+	return s, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	root, err := findRoot()
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 && args[0] == "report" {
+		return errors.New("report: not here yet")
+	}
+	s, err := parse(args)
+	if err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	s.options.Root = root
+	chosen, err := choose(s.faults)
+	if err != nil {
+		return err
+	}
+	if s.list {
+		for _, r := range chosen {
+			fmt.Printf("%-15s %s\n", r.Name, r.Promise)
+		}
+		return nil
+	}
+	return measure(ctx, s, chosen)
+}
+
+// measure runs the rows and prints the table.
+func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
+	begun := time.Now()
+	progress := newProgress(os.Stderr)
+	s.options.Log = progress.log
+	p, err := platform.Open(ctx, platform.Config{Root: s.options.Root, Registry: s.registry, Log: progress.log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, p.Close())
+		if s.keep || err != nil && !errors.Is(err, errFailed) {
+			fmt.Fprintln(os.Stderr, "the logs are in", p.Dir)
+			return
+		}
+		err = errors.Join(err, p.Remove())
+	}()
+	file := &report.File{Conditions: report.Here(s.options.Root)}
+	c := &file.Conditions
+	c.Registry, c.Rate, c.Instances, c.Full = s.registry, s.options.Rate, s.options.Instances, s.full
+	failed := false
+	report.Head(os.Stdout)
+	for _, row := range chosen {
+		for n := range s.seeds {
+			o := s.options
+			o.Seed += uint64(n) //nolint:gosec // at least 0
+			progress.row = fmt.Sprintf("%s (seed %d)", row.Name, o.Seed)
+			result, err := rows.Run(ctx, p, row, o)
+			progress.clear()
+			if err != nil {
+				return err
+			}
+			result.Line(os.Stdout)
+			result.Details(os.Stdout, s.all)
+			failed = failed || result.Skipped == "" && !result.OK
+			file.Results = append(file.Results, result)
+			if s.json != "" {
+				if err := file.Write(s.json); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	fmt.Printf("%d results in %s\n", len(file.Results), time.Since(begun).Round(time.Second))
+	if failed {
+		return errFailed
+	}
+	return nil
+}
+
+// choose finds the rows that -faults names.
+func choose(names string) ([]rows.Row, error) {
+	all := rows.All()
+	if names == "all" {
+		return all, nil
+	}
+	var chosen []rows.Row
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		for _, r := range all {
+			if r.Name == strings.TrimSpace(name) {
+				chosen, found = append(chosen, r), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("-faults: there is no row %q; -list shows them", name)
+		}
+	}
+	return chosen, nil
+}
+
+// findRoot finds the directory of the module that is measured.
+func findRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if text, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(text), "module github.com/keelson-dev/keelson\n") {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("find the Keelson module: run the lab as go -C lab run .")
+		}
+	}
+}
