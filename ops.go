@@ -116,11 +116,11 @@ func (s *Service) startDebug(ctx context.Context) (err error) {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.Handle("GET /debug/calls", s.tel.zpages.Handler())
 	mux.HandleFunc("GET /debug/keelson/policy", s.showPolicy)
-	mux.HandleFunc("GET /debug/keelson/targets", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.targets.Snapshot()) })
+	mux.HandleFunc("GET /debug/keelson/targets", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.client.Targets()) })
 	mux.HandleFunc("GET /debug/keelson/log-level", func(w http.ResponseWriter, _ *http.Request) { s.showLevel(w) })
 	mux.HandleFunc("PUT /debug/keelson/log-level", s.setLevel)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "/debug/pprof/  profiles\n/debug/calls  recent, slow and open calls\n/debug/keelson/policy  what holds for each method\n/debug/keelson/targets  instances known to this client\n/debug/keelson/log-level  GET it, or PUT debug, info, warn or error\n")
+		fmt.Fprint(w, "/debug/pprof/  profiles\n/debug/calls  recent, slow and open calls\n/debug/keelson/policy  what holds for each method\n/debug/keelson/targets  the instances that this client knows, and what it makes of them\n/debug/keelson/log-level  GET it, or PUT debug, info, warn or error\n")
 	})
 	s.live.debug, err = startHTTP(ctx, "debug", s.cfg.Debug.Address, s.cfg.Debug.TLS, localOnly(mux), s.log)
 	return err

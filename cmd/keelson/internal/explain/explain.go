@@ -1,5 +1,6 @@
-// Package explain shows what holds for a method - its deadline, retries, cost,
-// roles, limits - and where each value comes from.
+// Package explain shows what holds for a method - its deadline, retries, hedges,
+// breaker, cost, roles, limits - and where each value comes from; and where the
+// platform runs, who calls it and what they make of each instance.
 //
 // A running instance knows best: its file and environment count. Without one,
 // the contract speaks: the descriptors linked into this program, or those that
@@ -67,13 +68,18 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	var from []Caller
+	if !opts.Contract && opts.Target == "" {
+		from = callers(ctx, d.Method)
+	}
 	if opts.JSON {
 		return printJSON(opts.Out, struct {
 			policy.Description
-			Origin string `json:"origin"`
-		}{d, k.Origin})
+			Origin  string   `json:"origin"`
+			Callers []Caller `json:"callers,omitempty"`
+		}{d, k.Origin, from})
 	}
-	_, err = io.WriteString(opts.Out, Text(d, k.Origin))
+	_, err = io.WriteString(opts.Out, Text(d, k.Origin)+callersText(from))
 	return err
 }
 
@@ -197,37 +203,48 @@ func askAny(ctx context.Context, instances []discovery.Instance) (Known, error) 
 
 // ask reads the policy in effect off the debug listener of an instance.
 func ask(ctx context.Context, in discovery.Instance) (Known, error) {
+	k := Known{Origin: fmt.Sprintf("instance %s, as it runs now (%s)", in.ID, debugURL(in, "policy"))}
+	if err := get(ctx, in, "policy", &k.Methods); err != nil {
+		return Known{}, fmt.Errorf("ask %s for its policy: %w", in.ID, err)
+	}
+	return k, nil
+}
+
+func debugURL(in discovery.Instance, page string) string {
+	return "http://" + in.DebugAddress + "/debug/keelson/" + page
+}
+
+// get reads a page of an instance's debug listener.
+func get(ctx context.Context, in discovery.Instance, page string, into any) error {
 	if in.DebugAddress == "" {
-		return Known{}, fmt.Errorf("ask %s for its policy: it has no debug listener; set debug.address to 127.0.0.1:0", in.ID)
+		return errors.New("it has no debug listener; set debug.address to 127.0.0.1:0")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	url := "http://" + in.DebugAddress + "/debug/keelson/policy"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, debugURL(in, page), nil)
 	if err != nil {
-		return Known{}, fmt.Errorf("ask %s for its policy: %w", in.ID, err)
+		return err
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return Known{}, fmt.Errorf("ask %s for its policy: %w", in.ID, err)
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	k := Known{Origin: fmt.Sprintf("instance %s, as it runs now (%s)", in.ID, url)}
 	if resp.StatusCode != http.StatusOK {
-		return Known{}, fmt.Errorf("ask %s for its policy: %s answered %s", in.ID, url, resp.Status)
+		return fmt.Errorf("%s answered %s", req.URL, resp.Status)
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(&k.Methods); err != nil {
-		return Known{}, fmt.Errorf("ask %s for its policy: %w", in.ID, err)
-	}
-	return k, nil
+	return json.NewDecoder(io.LimitReader(resp.Body, 16<<20)).Decode(into)
 }
 
 // Text writes what holds for one method.
 func Text(d policy.Description, origin string) string {
 	var b strings.Builder
 	retry := "is never sent twice"
-	if d.Retryable {
+	switch {
+	case d.Hedgeable:
+		retry = "may be sent again, and to two instances at once"
+	case d.Retryable:
 		retry = "may be sent again"
 	}
 	fmt.Fprintf(&b, "%s\n%s, %s: %s\n", d.Method, d.Kind, d.Idempotency, retry)
