@@ -26,7 +26,7 @@ servers: tools ## run the tests as CI does: a missing server or tool is a failur
 
 .PHONY: tools
 tools: ## build the pinned tools into .cache/bin
-	tools/install.sh gotestsum golangci-lint grpcurl grpc-health-probe
+	tools/install.sh gotestsum golangci-lint grpcurl grpc-health-probe consul
 
 .PHONY: generate
 generate: ## generate code from the .proto files, and the reference pages; needs npm
@@ -53,6 +53,17 @@ bench: ## run every benchmark
 .PHONY: cost
 cost: ## measure what the chassis costs beside plain grpc-go; alone on the machine
 	go -C bench run .
+
+.PHONY: lab-short
+lab-short: ## inject every fault for some seconds, and check what is lost; needs PostgreSQL
+	tools/install.sh consul
+	go -C lab run . -short
+
+.PHONY: lab-full
+lab-full: ## the same as long as it is promised, with percentages; about an hour, alone on the machine
+	tools/install.sh consul
+	go -C lab run . -full -json ../.cache/lab.json
+	go -C lab run . report ../.cache/lab.json
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME (30s)
