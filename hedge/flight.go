@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
@@ -22,15 +23,16 @@ import (
 func (m *Method) Invoke(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	now := time.Now()
 	deadline, bounded := ctx.Deadline()
-	delay, hedge := m.delay(reply, deadline.Sub(now), bounded)
-	if !hedge || Skipped(opts) {
+	delay, hedge := m.delay(deadline.Sub(now), bounded)
+	message, ok := reply.(proto.Message)
+	if !hedge || !ok || Skipped(opts) {
 		return invoke(ctx, fullName, req, reply, cc, opts...)
 	}
 	m.budget.call(now)
 	opts, finish := withoutOnFinish(opts)
 	first, cancel := context.WithCancel(ctx)
 	f, _ := m.hedger.flights.Get().(*flight)
-	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: reply, cc: cc, invoke: invoke, opts: opts, cancel: cancel}
+	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: message, kind: message.ProtoReflect().Type(), cc: cc, invoke: invoke, opts: opts, cancel: cancel}
 	f.timer.Reset(delay)
 	ended := false
 	defer func() {
@@ -60,7 +62,8 @@ type task struct {
 	start    time.Time
 	fullName string
 	req      any
-	reply    any
+	reply    proto.Message
+	kind     protoreflect.MessageType // of the reply, which the first attempt may be writing
 	cc       *grpc.ClientConn
 	invoke   grpc.UnaryInvoker
 	opts     []grpc.CallOption
@@ -136,16 +139,12 @@ func (f *flight) begin() (*attempt, context.Context) {
 	if deadline, ok := f.ctx.Deadline(); ok && deadline.Sub(now) <= f.method.latency.usual() || f.ctx.Err() != nil {
 		return nil, nil
 	}
-	message, ok := f.reply.(proto.Message)
-	if !ok {
-		return nil, nil
-	}
 	if !f.method.budget.take(now) {
 		f.method.metrics.denied.Inc()
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(f.ctx)
-	f.hedge = &attempt{cancel: cancel, reply: message.ProtoReflect().New().Interface(), done: make(chan struct{})}
+	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{})}
 	return f.hedge, ctx
 }
 
@@ -175,9 +174,12 @@ func (f *flight) settle(err error) error {
 		}
 		return err
 	}
-	took, stopped := time.Since(f.start), false
-	if m.final(err) || f.ctx.Err() != nil {
-		stopped = a.stop()
+	took, lost := time.Since(f.start), false
+	switch {
+	case m.final(err):
+		lost = a.stop()
+	case f.ctx.Err() != nil:
+		a.cancel()
 	}
 	<-a.done
 	a.cancel()
@@ -187,7 +189,7 @@ func (f *flight) settle(err error) error {
 		m.answered(a.took)
 		a.adopt(f.reply)
 		return a.err
-	case rank(a.err) == failed && !stopped:
+	case rank(a.err) == failed && !lost:
 		m.metrics.failed.Inc()
 	default:
 		m.metrics.lost.Inc()
@@ -210,10 +212,10 @@ func (a *attempt) stop() bool {
 }
 
 // adopt makes the hedge's answer the call's.
-func (a *attempt) adopt(reply any) {
-	if to, ok := reply.(proto.Message); ok && a.err == nil {
-		proto.Reset(to)
-		proto.Merge(to, a.reply)
+func (a *attempt) adopt(reply proto.Message) {
+	if a.err == nil {
+		proto.Reset(reply)
+		proto.Merge(reply, a.reply)
 	}
 	a.own.adopt()
 }

@@ -42,7 +42,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/policy"
 )
@@ -131,12 +130,9 @@ func (m *Method) Delay() time.Duration {
 
 // delay returns the delay of a call with so much time left; hedge is false if it
 // has too little, or the method is not hedged.
-func (m *Method) delay(reply any, left time.Duration, bounded bool) (delay time.Duration, hedge bool) {
+func (m *Method) delay(left time.Duration, bounded bool) (delay time.Duration, hedge bool) {
 	e := m.policy.Effective()
 	if !e.Hedge || m.policy.Kind != policy.Unary {
-		return 0, false
-	}
-	if _, ok := reply.(proto.Message); !ok {
 		return 0, false
 	}
 	delay = m.Delay()

@@ -18,7 +18,7 @@ func newVectors(reg prometheus.Registerer) vectors {
 	return vectors{
 		hedges: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_hedges_total",
-			Help: "Second attempts that were sent while the first was under way, by result: won, lost (the first attempt's answer counted) or failed.",
+			Help: "Second attempts that were sent while the first was under way, by result: won, lost (the first attempt's answer came before) or failed.",
 		}, []string{"target", "method", "result"})),
 		denied: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_hedges_denied_total",
