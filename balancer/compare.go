@@ -11,7 +11,7 @@ const (
 
 	slowEvidence     = 8   // answered calls before latency counts
 	slowEvidenceKeep = 2   // and before it counts no more
-	slowDoubts       = 3   // standard errors that the excess must exceed
+	slowDoubts       = 2   // standard errors that the excess must exceed
 	slowTimes        = 1.5 // what the excess must be to count
 	slowTimesKeep    = 1.25
 	slowLeast        = 0.010 // seconds
@@ -22,9 +22,9 @@ const (
 	failLeast    = 0.02 // of the calls, more than the siblings'
 	failTimes    = 3    // as many as the siblings'
 	failKeep     = 0.01
-	failScale    = 0.04 // more than the siblings' by so much, the share falls to a third
+	failScale    = 0.02 // more than the siblings' by so much, the share falls to a third
 
-	fitGrowth     = 2.0 // per second, at most
+	fitGrowth     = 1.6 // per second, at most
 	fitBlindAfter = 0.2 // doublings per second, at most, while no new evidence comes in
 )
 
@@ -34,7 +34,7 @@ func compare(list []*instance, now time.Duration) {
 	for _, i := range list {
 		i.mu.Lock()
 		dt := now - i.score.fadedAt
-		i.score.fade(now)
+		i.score.fade(now, i.factors.failing)
 		i.factors.step = dt
 		if i.closed() && i.ready.Load() > 0 {
 			if i.score.weight >= slowEvidenceKeep {

@@ -12,6 +12,8 @@ const (
 	scoreAge = 4 * time.Second
 	// failureAge is after how long failures and successes have faded to a third.
 	failureAge = 5 * time.Second
+	// failureCap is how many of them are remembered at most.
+	failureCap = 100
 )
 
 // score is what an instance's latest calls say about it, newer ones counting more. Guarded by the instance's lock.
@@ -42,6 +44,10 @@ func (s *score) scale(by float64) {
 }
 
 func (s *score) count(bad bool) {
+	if s.total >= failureCap {
+		s.bad *= failureCap / (s.total + 1)
+		s.total *= failureCap / (s.total + 1)
+	}
 	s.total++
 	if bad {
 		s.bad++
@@ -49,14 +55,18 @@ func (s *score) count(bad bool) {
 }
 
 // fade lets time pass.
-func (s *score) fade(now time.Duration) {
+func (s *score) fade(now time.Duration, failing bool) {
 	dt := now - s.fadedAt
 	s.fadedAt = now
 	if dt <= 0 {
 		return
 	}
 	s.scale(math.Exp(-dt.Seconds() / scoreAge.Seconds()))
-	by := math.Exp(-dt.Seconds() / failureAge.Seconds())
+	age := failureAge
+	if failing {
+		age *= 2 // few calls come, and few of them fail
+	}
+	by := math.Exp(-dt.Seconds() / age.Seconds())
 	s.total *= by
 	s.bad *= by
 }

@@ -230,7 +230,7 @@ func (l Load) Run(ctx context.Context, conn *grpc.ClientConn) Outcome {
 			ctx, cancel := context.WithTimeout(ctx, l.Deadline)
 			defer cancel()
 			var err error
-			if float64(k%100) < 100*l.Slow {
+			if float64(k*37%100) < 100*l.Slow { // spread over each hundred
 				_, err = client.UnaryCall(ctx, &testpb.SimpleRequest{})
 			} else {
 				_, err = client.EmptyCall(ctx, &testpb.Empty{})
