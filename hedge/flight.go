@@ -21,38 +21,57 @@ import (
 // It runs the first attempt in the caller's goroutine and has waited for the
 // second one when it returns.
 func (m *Method) Invoke(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	now := time.Now()
-	deadline, bounded := ctx.Deadline()
-	delay, hedge := m.delay(deadline.Sub(now), bounded)
 	message, ok := reply.(proto.Message)
-	if !hedge || !ok || Skipped(opts) {
+	if !ok || !m.hedges() || Skipped(opts) {
 		return invoke(ctx, fullName, req, reply, cc, opts...)
 	}
+	now := time.Now()
 	m.budget.call(now)
+	deadline, bounded := ctx.Deadline()
+	delay, inTime := m.delay(deadline.Sub(now), bounded)
+	if !inTime {
+		err := invoke(ctx, fullName, req, reply, cc, opts...)
+		m.learn(err, now)
+		return err
+	}
 	opts, finish := withoutOnFinish(opts)
 	first, cancel := context.WithCancel(ctx)
 	f, _ := m.hedger.flights.Get().(*flight)
 	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: message, kind: message.ProtoReflect().Type(), cc: cc, invoke: invoke, opts: opts, cancel: cancel}
-	f.timer.Reset(delay)
+	err := f.fly(first, delay)
+	for _, call := range finish {
+		call(err)
+	}
+	return err
+}
+
+// fly makes the first attempt, with the timer set for the second one.
+func (f *flight) fly(ctx context.Context, delay time.Duration) (err error) {
 	ended := false
 	defer func() {
 		if !ended { // a panic, or runtime.Goexit
 			f.abandon()
 		}
 	}()
-	err := invoke(first, fullName, req, reply, cc, opts...)
+	f.timer.Reset(delay)
+	err = f.invoke(ctx, f.fullName, f.req, f.reply, f.cc, f.opts...)
 	ended = true
-	if !f.timer.Stop() {
+	if f.timer.Stop() {
+		f.method.learn(err, f.start)
+	} else {
 		err = f.settle(err)
-	} else if m.final(err) {
-		m.answered(time.Since(now))
 	}
-	cancel()
+	f.cancel()
 	f.recycle()
-	for _, call := range finish {
-		call(err)
-	}
 	return err
+}
+
+// learn notes how long an attempt took that began at a time, if its answer is
+// one.
+func (m *Method) learn(err error, start time.Time) {
+	if m.final(err) {
+		m.answered(time.Since(start))
+	}
 }
 
 // task is the call that a flight is made for.
@@ -169,9 +188,7 @@ func (f *flight) settle(err error) error {
 	f.mu.Unlock()
 	m := f.method
 	if a == nil {
-		if m.final(err) {
-			m.answered(time.Since(f.start))
-		}
+		m.learn(err, f.start)
 		return err
 	}
 	took, lost := time.Since(f.start), false

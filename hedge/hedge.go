@@ -96,7 +96,7 @@ func (h *Hedger) For(target string, m *policy.Method) *Method {
 	b, _ := h.budgets.LoadOrStore(target, newBudget(time.Now()))
 	fresh := &Method{hedger: h, policy: m, budget: b.(*budget), metrics: h.metrics.resolve(target, m.FullName)} //nolint:forcetypeassert // nothing else is stored
 	known, loaded := h.methods.LoadOrStore(k, fresh)
-	if !loaded && m.Effective().Hedge {
+	if !loaded && fresh.hedges() {
 		fresh.metrics.delay.Set(fresh.Delay().Seconds())
 	}
 	return known.(*Method) //nolint:forcetypeassert // nothing else is stored
@@ -128,18 +128,19 @@ func (m *Method) Delay() time.Duration {
 	return DefaultDelay
 }
 
-// delay returns the delay of a call with so much time left; hedge is false if it
-// has too little, or the method is not hedged.
-func (m *Method) delay(left time.Duration, bounded bool) (delay time.Duration, hedge bool) {
-	e := m.policy.Effective()
-	if !e.Hedge || m.policy.Kind != policy.Unary {
-		return 0, false
-	}
+// delay returns the delay of a call with so much time left, and whether an answer
+// of a second attempt would come in time.
+func (m *Method) delay(left time.Duration, bounded bool) (delay time.Duration, inTime bool) {
 	delay = m.Delay()
-	if bounded && e.HedgeDelay <= 0 && m.latency.slow() == 0 {
+	if bounded && m.policy.Effective().HedgeDelay <= 0 && m.latency.slow() == 0 {
 		delay = min(delay, left/4)
 	}
 	return delay, !bounded || delay+m.latency.usual() < left
+}
+
+// hedges tells whether the method's calls are hedged.
+func (m *Method) hedges() bool {
+	return m.policy.Kind == policy.Unary && m.policy.Effective().Hedge
 }
 
 // answered notes how long an attempt took that was answered.

@@ -266,6 +266,19 @@ func TestTheDelayIsTheMethodsOwn(t *testing.T) {
 	}
 }
 
+func TestCallsWithTooLittleTimeTellHowLongTheyTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t)
+		c.warm(get, 400*ms)
+		for range 2000 { // quick again, and nobody has the time for a hedge
+			_, _, _ = c.call(get, 300*ms, &run{attempts: []attempt{{after: 20 * ms}}})
+		}
+		if got := c.method(get).Delay(); got > 30*ms {
+			t.Errorf("%s", got)
+		}
+	})
+}
+
 func TestACallersCancelEndsBothAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t)

@@ -31,7 +31,6 @@ type latency struct {
 	p50, p95   atomic.Int64
 	refreshing sync.Mutex
 	since      time.Time // of the half that is written; guarded by refreshing
-	count      int       // looks since then; guarded by refreshing
 }
 
 // usual returns the median, slow the 95th percentile; 0 while there are too few
