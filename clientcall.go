@@ -171,6 +171,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.C
 		stop(nil)
 		return nil, err
 	}
+	r.pass.Opened()
 	return &clientStream{ClientStream: cs, call: r}, nil
 }
 
