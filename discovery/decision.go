@@ -5,12 +5,14 @@ package discovery
 type decision string
 
 const (
-	// decisionAccepted: the answer is in effect as it is.
+	// decisionAccepted: the answer is in effect; what it no longer names leaves within a moment.
 	decisionAccepted decision = "accepted"
 	// decisionUnchanged: nothing changed by it.
 	decisionUnchanged decision = "unchanged"
-	// decisionHeld: the answer took away all instances or half of them; they are kept for now.
+	// decisionHeld: the answer took away all instances or half of them, or was stale; what it takes away is kept for now.
 	decisionHeld decision = "held"
+	// decisionRemoved: instances that the registry no longer names have left the list.
+	decisionRemoved decision = "removed"
 	// decisionConfirmed: held instances were dropped, as their connections confirmed that they are gone.
 	decisionConfirmed decision = "confirmed"
 	// decisionGone: the registry names no instance, and the connections of the kept ones confirm that none is left.
@@ -19,8 +21,12 @@ const (
 	decisionKept decision = "kept"
 	// decisionEmpty: the registry names no instance and never did; calls fail with that.
 	decisionEmpty decision = "empty"
+	// decisionFailing: the registry names instances, all of which fail their checks, and nothing else is known; they are in effect.
+	decisionFailing decision = "failing"
 	// decisionError: the registry failed and there is no last good list; calls fail with that.
 	decisionError decision = "error"
 	// decisionRemembered: the list that an earlier connection of this client used is in effect until the registry answers.
 	decisionRemembered decision = "remembered"
+	// decisionCached: the last good list of an earlier process is in effect until the registry answers.
+	decisionCached decision = "cached"
 )

@@ -14,18 +14,29 @@ import (
 type entry struct {
 	inst target.Instance
 	ep   resolver.Endpoint
-	// heldSince is when the registry stopped to name the instance; zero while it does.
-	heldSince time.Time
+	// absent is when the registry stopped to name the instance; zero while it does.
+	absent time.Time
+	// doubted is true for an absent one whose absence its own connections must confirm.
+	doubted bool
 }
 
 func newEntry(inst target.Instance, ep resolver.Endpoint) entry {
 	return entry{inst: inst, ep: target.SetEndpoint(ep, inst)}
 }
 
-func (e entry) held() bool { return !e.heldSince.IsZero() }
+// held says that the instance is in effect although the registry does not name it.
+func (e entry) held() bool { return !e.absent.IsZero() }
 
-func (e entry) equal(o entry) bool {
-	return e.inst.Equal(o.inst) && e.held() == o.held() && e.ep.Attributes.Equal(o.ep.Attributes) &&
+func (e entry) equal(o entry) bool { return e.held() == o.held() && e.sameToGRPC(o) }
+
+// sameToGRPC ignores whether an entry is held, which gRPC does not see.
+func (e entry) sameToGRPC(o entry) bool {
+	// What was taken over from the last answer is the same without looking into it.
+	if e.ep.Attributes == o.ep.Attributes && len(e.ep.Addresses) == len(o.ep.Addresses) &&
+		(len(e.ep.Addresses) == 0 || &e.ep.Addresses[0] == &o.ep.Addresses[0]) {
+		return true
+	}
+	return e.inst.Equal(o.inst) && e.ep.Attributes.Equal(o.ep.Attributes) &&
 		slices.EqualFunc(e.ep.Addresses, o.ep.Addresses, resolver.Address.Equal)
 }
 
@@ -36,44 +47,62 @@ func compareEntries(a, b entry) int {
 // list is the list in effect for one target and the rules by which it changes; it knows no clock, no registry and no connection. One
 // goroutine at a time. The slice is replaced, never changed.
 //
-// The rules: an answer is put into effect at once, except that it never takes away all instances, nor half of them or more at once.
-// Those it would take away are held: they stay in effect for the hold time at least, and then until their own connections confirm that
-// they are gone. Instances that an answer adds are in effect at once. An empty answer takes away nothing, ever.
+// The rules: an answer is in effect at once, except for what it takes away. An instance that it no longer names leaves after a moment, or
+// at once when its own connections say that it is gone. An answer that would take away all instances, or half of them or more, or that is
+// stale, is doubted: what it would take away stays for the hold time at least, and then until its own connections confirm that it is
+// gone. An empty answer takes away nothing, ever.
 type list struct {
-	hold    time.Duration
+	hold  time.Duration // of what is doubted
+	leave time.Duration // of what is not
+	// look tells what the connections to an instance say.
+	look    func(target.Instance) evidence
 	entries []entry
-	// fresh is false while the entries are remembered from before this watch began: the first answer that is not empty replaces them.
+	// fresh is false while the entries are not an answer of this watch: remembered, cached, or failing their checks. The first answer that
+	// is neither empty nor stale replaces them.
 	fresh bool
 	// emptied is true while the last answer was empty.
 	emptied bool
 }
 
+// evidence is what is known of an instance by its own connections.
+type evidence int
+
+const (
+	evidenceNone evidence = iota // nobody has a connection to it
+	evidenceUp                   // some connection is up, and the instance does not ask to be left alone
+	evidenceDown                 // no connection is of use
+)
+
 // answer takes the registry's answer, sorted and free of duplicates, and reports what became of it.
-func (l *list) answer(now time.Time, next []entry) decision {
+func (l *list) answer(now time.Time, next []entry, stale bool) decision {
 	l.emptied = len(next) == 0
-	if len(l.entries) == 0 || !l.fresh && len(next) > 0 {
+	if len(l.entries) == 0 || !l.fresh && len(next) > 0 && !stale {
 		return l.replace(next)
 	}
 	missing := l.missing(next)
-	suspicious := 2*len(missing) >= len(l.entries)
-	merged := slices.Clone(next)
-	kept := 0
+	doubt := stale || 2*len(missing) >= len(l.entries)
+	merged, doubted := slices.Clone(next), false
 	for _, e := range missing {
-		if !suspicious && !e.held() {
-			continue
-		}
 		if !e.held() {
-			e.heldSince = now
+			e.absent = now
 		}
-		merged = append(merged, e)
-		kept++
+		e.doubted = e.doubted || doubt
+		if e.doubted || !l.left(now, e) {
+			merged = append(merged, e)
+			doubted = doubted || e.doubted
+		}
 	}
 	slices.SortFunc(merged, compareEntries)
 	d := l.replace(merged)
-	if kept > 0 {
+	if doubted {
 		return decisionHeld
 	}
 	return d
+}
+
+// left reports whether an absent instance that is not doubted may go.
+func (l *list) left(now time.Time, e entry) bool {
+	return now.Sub(e.absent) >= l.leave || l.look(e.inst) != evidenceUp
 }
 
 // replace puts a list into effect; an empty one only where there was none before.
@@ -90,34 +119,49 @@ func (l *list) replace(next []entry) decision {
 	return decisionAccepted
 }
 
+// adopt puts a list into effect that the next answer replaces.
+func (l *list) adopt(entries []entry) {
+	l.entries, l.fresh = slices.Clone(entries), false
+	for i := range l.entries {
+		l.entries[i].absent, l.entries[i].doubted = time.Time{}, false
+	}
+}
+
 // missing returns the entries in effect that the answer does not name. One whose ID or address now belongs to another entry is not
 // missing but replaced.
 func (l *list) missing(next []entry) []entry {
-	ids, addrs := make(map[string]bool, len(next)), make(map[string]bool, len(next))
-	for _, e := range next {
-		ids[e.inst.ID], addrs[e.inst.Address] = true, true
+	ids, addrs := make(map[string]struct{}, len(next)), make(map[string]struct{}, len(next))
+	for i := range next {
+		ids[next[i].inst.ID], addrs[next[i].inst.Address] = struct{}{}, struct{}{}
 	}
 	var out []entry
-	for _, e := range l.entries {
-		if !ids[e.inst.ID] && !addrs[e.inst.Address] {
-			out = append(out, e)
+	for i := range l.entries {
+		e := &l.entries[i]
+		if _, ok := ids[e.inst.ID]; ok {
+			continue
+		}
+		if _, ok := addrs[e.inst.Address]; !ok {
+			out = append(out, *e)
 		}
 	}
 	return out
 }
 
-// confirm drops the held entries whose time is over and that are gone. While the last answer was empty nothing is dropped; it then
-// reports whether everything is gone.
-func (l *list) confirm(now time.Time, gone func(target.Instance) bool) decision {
+// confirm drops the absent entries whose time is over. While the last answer was empty nothing is dropped; it then reports whether
+// everything is gone.
+func (l *list) confirm(now time.Time) decision {
+	alive := l.someDoubtedServe()
 	var keep []entry
-	usable := 0
+	usable, d := 0, decisionRemoved
 	for _, e := range l.entries {
-		over := e.held() && now.Sub(e.heldSince) >= l.hold && gone(e.inst)
+		over := e.held() && !e.doubted && l.left(now, e) || e.doubted && l.confirmed(now, e, alive)
 		if !over {
 			usable++
 		}
 		if !over || l.emptied {
 			keep = append(keep, e)
+		} else if e.doubted {
+			d = decisionConfirmed
 		}
 	}
 	switch {
@@ -127,14 +171,33 @@ func (l *list) confirm(now time.Time, gone func(target.Instance) bool) decision 
 		return decisionUnchanged
 	}
 	l.entries = keep
-	return decisionConfirmed
+	return d
+}
+
+// someDoubtedServe reports whether connections prove for some doubted instances that the registry is wrong about them.
+func (l *list) someDoubtedServe() bool {
+	return slices.ContainsFunc(l.entries, func(e entry) bool { return e.doubted && l.look(e.inst) == evidenceUp })
+}
+
+// confirmed reports whether a doubted instance is gone. Of those that nobody has a connection to, what is known of the others must do.
+func (l *list) confirmed(now time.Time, e entry, othersServe bool) bool {
+	if now.Sub(e.absent) < l.hold {
+		return false
+	}
+	switch l.look(e.inst) {
+	case evidenceUp:
+		return false
+	case evidenceNone:
+		return !othersServe
+	}
+	return true
 }
 
 // countHeld returns how many entries are held.
 func (l *list) countHeld() int {
 	n := 0
-	for _, e := range l.entries {
-		if e.held() {
+	for i := range l.entries {
+		if l.entries[i].held() {
 			n++
 		}
 	}

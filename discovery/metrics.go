@@ -11,8 +11,12 @@ type resolverMetrics struct {
 	decisions *prometheus.CounterVec
 	dropped   *prometheus.CounterVec
 	instances *prometheus.GaugeVec
+	known     *prometheus.GaugeVec
 	held      *prometheus.GaugeVec
+	stale     *prometheus.GaugeVec
 	lastGood  *prometheus.GaugeVec
+	updates   *prometheus.CounterVec
+	cache     *prometheus.CounterVec
 }
 
 func newResolverMetrics(reg prometheus.Registerer) resolverMetrics {
@@ -29,6 +33,22 @@ func newResolverMetrics(reg prometheus.Registerer) resolverMetrics {
 			Name: "keelson_resolver_instances",
 			Help: "Instances in the list in effect, held ones included.",
 		}, []string{"target"})),
+		known: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_resolver_known_instances",
+			Help: "Instances of the fleet, of which those in effect are all or a part.",
+		}, []string{"target"})),
+		stale: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "keelson_resolver_stale",
+			Help: "1 while the registry says that its answers may be out of date, otherwise 0.",
+		}, []string{"target"})),
+		updates: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keelson_resolver_updates_total",
+			Help: "Lists that connections were given, each of which makes a balancer build a new picker.",
+		}, []string{"target"})),
+		cache: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "keelson_resolver_cache_operations_total",
+			Help: "Reads and writes of the copy of the last good list on disk, by result: ok, missing or error.",
+		}, []string{"target", "operation", "result"})),
 		held: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_held_instances",
 			Help: "Instances kept although the registry no longer names them.",
@@ -55,6 +75,13 @@ func newRegistrationMetrics(reg prometheus.Registerer) registrationMetrics {
 			Name: "keelson_registration_attempts_total",
 			Help: "Attempts to register, check and deregister, by result: ok, missing (the registry has lost the instance) or error.",
 		}, []string{"service", "operation", "result"})),
+	}
+}
+
+// forget takes away the gauges of a target: what they say is not so.
+func (m resolverMetrics) forget(name string) {
+	for _, g := range []*prometheus.GaugeVec{m.instances, m.known, m.held, m.stale, m.lastGood} {
+		g.DeleteLabelValues(name)
 	}
 }
 

@@ -13,6 +13,12 @@ import (
 const (
 	// DefaultHold is how long an instance that vanished together with half of the list is kept at least.
 	DefaultHold = 10 * time.Second
+	// DefaultRemovalDelay is how long an instance stays that the registry no longer names, while its connections are well.
+	DefaultRemovalDelay = 2 * time.Second
+	// DefaultUpdateInterval is the mean time between two lists of a registry that never rests.
+	DefaultUpdateInterval = time.Second
+	// DefaultCacheWait is how long a registry may take to answer before the list on disk is used.
+	DefaultCacheWait = 500 * time.Millisecond
 	// DefaultRefresh is how often DNS and the like are asked again.
 	DefaultRefresh = 30 * time.Second
 	// DefaultCheckInterval is how often a registered instance looks whether it is still registered.
@@ -32,6 +38,22 @@ type Config struct {
 	// Hold is how long an instance is kept at least that vanished from the registry together with half of the list or more; after that
 	// it is kept for as long as its own connections are up. Default DefaultHold; negative means no time at all.
 	Hold time.Duration
+	// RemovalDelay is how long an instance stays that the registry no longer names, and whose own connections are well: one that is back
+	// within that time has never been away. Default DefaultRemovalDelay; negative means no time at all. An instance that asks for no calls,
+	// as one that drains does, or that no connection is up to, goes at once.
+	RemovalDelay time.Duration
+	// UpdateInterval is the mean time between two lists that a connection is given, after a burst of a few at once, so that balancers are
+	// not rebuilt at the pace of a registry that never rests. Default DefaultUpdateInterval; negative means no bound.
+	UpdateInterval time.Duration
+	// Subset makes clients of a large fleet connect to a part of it. Default: to all of it.
+	Subset Subset
+	// CacheDir is a directory for a copy of the last good list of each target of a driver, so that a process can start while its registry
+	// is away; it is created with mode 0700, and a file or directory that others may write to is not used. A copy is written after
+	// changes, at most once a second. Default: no copies.
+	CacheDir string
+	// CacheWait is how long the registry may take to answer the first time before the copy is used; when it fails before, that is at
+	// once. Default DefaultCacheWait; negative means no time at all.
+	CacheWait time.Duration
 	// Refresh is how often a wrapped gRPC resolver (DNS) is asked to resolve again, jittered by a tenth; gRPC's own resolver asks again
 	// only when a connection breaks and so never sees that instances were added. Default DefaultRefresh; negative means never.
 	Refresh time.Duration
@@ -43,6 +65,10 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Hold = defaultDuration(c.Hold, DefaultHold)
+	c.RemovalDelay = defaultDuration(c.RemovalDelay, DefaultRemovalDelay)
+	c.UpdateInterval = defaultDuration(c.UpdateInterval, DefaultUpdateInterval)
+	c.CacheWait = defaultDuration(c.CacheWait, DefaultCacheWait)
+	c.Subset = c.Subset.withDefaults()
 	c.Refresh = defaultDuration(c.Refresh, DefaultRefresh)
 	c.MinBackoff = positive(c.MinBackoff, DefaultMinBackoff)
 	c.MaxBackoff = positive(c.MaxBackoff, DefaultMaxBackoff)

@@ -145,11 +145,15 @@ func (r *Registration) register(ctx context.Context) bool {
 	}
 }
 
+// minCheckPause bounds how often a driver is asked that says at once that all is well.
+const minCheckPause = time.Millisecond
+
 // keep returns when the registry has lost the instance or ctx has ended.
 func (r *Registration) keep(ctx context.Context) {
 	b := backoff{min: r.cfg.MinBackoff, max: r.cfg.MaxBackoff}
-	wait := jitter(r.cfg.CheckInterval)
+	var wait time.Duration
 	for pause(ctx, wait) {
+		start := time.Now()
 		err := r.attempt(ctx, "check", r.driver.Check)
 		switch {
 		case ctx.Err() != nil:
@@ -157,7 +161,8 @@ func (r *Registration) keep(ctx context.Context) {
 		case err == nil:
 			r.set(StateRegistered, nil)
 			b.reset()
-			wait = jitter(r.cfg.CheckInterval)
+			// A check that blocked while all was well need not be waited for again.
+			wait = max(jitter(r.cfg.CheckInterval)-time.Since(start), minCheckPause)
 		case errors.Is(err, ErrNotRegistered):
 			r.set(StateDegraded, fmt.Errorf("check %s: %w", r.in.ID, err))
 			return

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/resolver"
 
 	"github.com/keelson-dev/keelson/target"
@@ -107,6 +108,7 @@ func (b *Builder) acquire(t resolver.Target, opts resolver.BuildOptions) (*watch
 		}
 		w = &watch{
 			src: src, cfg: b.cfg, opts: b.opts, met: b.met, state: b.opts.targets.Acquire(key), subs: make(map[*conn]struct{}),
+			cache: src.cache(b.cfg.CacheDir, key),
 		}
 		b.watches[key] = w
 		w.start(b.lastGood[key])
@@ -124,7 +126,7 @@ func (b *Builder) release(w *watch) {
 	last := w.refs == 0
 	if last {
 		delete(b.watches, key)
-		if entries := w.published().entries; len(entries) > 0 {
+		if entries := w.published().known; len(entries) > 0 {
 			b.lastGood[key] = entries
 		}
 	}
@@ -142,9 +144,7 @@ func (b *Builder) forget(key string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.watches[key] == nil {
-		b.met.instances.DeleteLabelValues(key)
-		b.met.held.DeleteLabelValues(key)
-		b.met.lastGood.DeleteLabelValues(key)
+		b.met.forget(key)
 	}
 }
 
@@ -169,6 +169,10 @@ func (c *conn) wake() {
 
 func (c *conn) run(ctx context.Context) {
 	defer close(c.done)
+	pace := rate.NewLimiter(rate.Inf, updateBurst)
+	if every := c.builder.cfg.UpdateInterval; every > 0 {
+		pace.SetLimit(rate.Every(every))
+	}
 	var told publication
 	for {
 		select {
@@ -177,14 +181,29 @@ func (c *conn) run(ctx context.Context) {
 		case <-c.news:
 		}
 		next := c.watch.published()
+		if next.newList(told) {
+			if pace.Wait(ctx) != nil {
+				return
+			}
+			next = c.watch.published() // what was waited for may be over
+		}
 		c.tell(ctx, told, next)
 		told = next
 	}
 }
 
-// tell hands gRPC what has changed. The list is never empty: without one there is only an error to report.
+// updateBurst is how many lists a connection is given at once.
+const updateBurst = 5
+
+// newList reports whether gRPC must hear of the list. It is never empty: without one there is only an error to report.
+func (p publication) newList(told publication) bool {
+	return len(p.entries) > 0 && !slices.EqualFunc(told.entries, p.entries, entry.sameToGRPC)
+}
+
+// tell hands gRPC what has changed.
 func (c *conn) tell(ctx context.Context, told, next publication) {
-	if len(next.entries) > 0 && !slices.EqualFunc(told.entries, next.entries, sameToGRPC) {
+	if next.newList(told) {
+		c.builder.met.updates.WithLabelValues(c.watch.state.Name()).Inc()
 		if err := c.cc.UpdateState(c.state(next.entries)); err != nil && ctx.Err() == nil {
 			c.builder.opts.log.Warn("list refused by the balancing policy", "target", c.watch.state.Name(), "error", err)
 		}
@@ -194,17 +213,11 @@ func (c *conn) tell(ctx context.Context, told, next publication) {
 	}
 }
 
-// sameToGRPC ignores whether an entry is held, which gRPC does not see.
-func sameToGRPC(a, b entry) bool {
-	b.heldSince = a.heldSince
-	return a.equal(b)
-}
-
 func (c *conn) state(entries []entry) resolver.State {
-	var s resolver.State
-	for _, e := range entries {
-		s.Endpoints = append(s.Endpoints, e.ep)
-		s.Addresses = append(s.Addresses, e.ep.Addresses...)
+	s := resolver.State{Endpoints: make([]resolver.Endpoint, 0, len(entries)), Addresses: make([]resolver.Address, 0, len(entries))}
+	for i := range entries {
+		s.Endpoints = append(s.Endpoints, entries[i].ep)
+		s.Addresses = append(s.Addresses, entries[i].ep.Addresses...)
 	}
 	return target.SetState(s, c.watch.state)
 }

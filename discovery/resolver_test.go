@@ -216,12 +216,17 @@ func TestHalvedListIsHeldUntilConnectionsConfirm(t *testing.T) {
 	})
 }
 
-func TestLessThanHalfMayGoAtOnce(t *testing.T) {
+func TestLessThanHalfLeavesAfterAMoment(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.answer("a", "b", "c", "d", "e")
-		r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c", "d", "e")
+		r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c", "d")
+		r.connect(connectivity.Ready, target.HealthNotServing, "e")
 		r.answer("a", "b", "c")
-		r.want("abc", "accepted")
+		r.want("abcd", "accepted") // e drains and goes at once
+		r.pass(time.Second)
+		r.want("abcd", "accepted")
+		r.pass(2 * time.Second)
+		r.want("abc", "removed")
 	})
 }
 

@@ -19,6 +19,8 @@ type source interface {
 	run(ctx context.Context, deliver func(answer)) error
 	// name says which registry and service this is, for messages.
 	name() string
+	// cache is where the last good list is kept in a directory; the zero value is nowhere.
+	cache(dir, dialled string) cacheFile
 	// hint asks to look again soon; it must not block.
 	hint()
 }
@@ -30,15 +32,16 @@ type driverSource struct {
 }
 
 func (s *driverSource) run(ctx context.Context, deliver func(answer)) error {
-	return s.driver.Watch(ctx, s.query, func(u Update) {
-		if !u.Unchanged {
-			deliver(clean(s.query.Service, u))
-		}
-	})
+	c := cleaner{service: s.query.Service}
+	return s.driver.Watch(ctx, s.query, func(u Update) { deliver(c.clean(u)) })
 }
 
 func (s *driverSource) name() string {
 	return fmt.Sprintf("service %q in %s", s.query.Service, s.driver)
+}
+
+func (s *driverSource) cache(dir, dialled string) cacheFile {
+	return newCacheFile(dir, s.query.Service, dialled, s.driver.String())
 }
 
 func (s *driverSource) hint() {}
@@ -59,6 +62,9 @@ func newGRPCSource(b resolver.Builder, t resolver.Target, opts resolver.BuildOpt
 }
 
 func (s *grpcSource) name() string { return "target " + s.target.String() }
+
+// cache: what gRPC's own resolvers find has parts that only they understand.
+func (s *grpcSource) cache(string, string) cacheFile { return cacheFile{} }
 
 func (s *grpcSource) hint() {
 	select {
@@ -118,7 +124,7 @@ func addresses(s resolver.State) answer {
 		}
 	}
 	var a answer
-	a.add(entries)
+	a.entries = a.unique(entries)
 	return a
 }
 

@@ -4,37 +4,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/resolver"
 
 	"github.com/keelson-dev/keelson/target"
 )
 
-// confirmEvery is how often held instances are looked at.
-const confirmEvery = time.Second
-
-// publication is what the connections of a target are told: the list in effect, and why calls must fail if there is nothing usable.
-type publication struct {
-	entries []entry
-	// err is what to report; it reaches calls only while nothing is usable.
-	err error
-}
+// confirmEvery is how often absent instances are looked at.
+const confirmEvery = 500 * time.Millisecond
 
 // watch follows one target for all connections of a client to it. It runs two goroutines: one runs the source again and again, the other
-// owns the list and decides.
+// owns the list and decides. With a cache there is a third, which writes.
 type watch struct {
-	src     source
-	cfg     Config
-	opts    options
-	met     resolverMetrics
-	state   *target.Target
-	list    list          // owned by decide's goroutine
-	good    time.Time     // owned by decide's goroutine
-	noted   string        // owned by decide's goroutine: what was logged last
-	goneErr error         // owned by decide's goroutine: why calls fail while every instance is gone
-	events  chan event    // from the source's goroutine to decide's
-	cancel  func()        // ends both
-	done    chan struct{} // closed when both have ended
+	src    source
+	cfg    Config
+	opts   options
+	met    resolverMetrics
+	state  *target.Target
+	cache  cacheFile
+	saver  *saver        // nil without a cache
+	events chan event    // from the source's goroutine to decide's
+	cancel func()        // ends all
+	done   chan struct{} // closed when all have ended
+
+	// Owned by decide's goroutine.
+	list    list
+	subset  subsetter
+	good    time.Time // when the registry last gave a list
+	saved   time.Time // when a list was last handed to the saver
+	looked  bool      // whether the cache was read
+	size    int       // of the last answer
+	noted   string    // what was logged last
+	goneErr error     // why calls fail while every instance is gone
 
 	mu   sync.Mutex
 	pub  publication
@@ -51,18 +55,22 @@ type event struct {
 func (w *watch) start(remembered []entry) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done, w.events = cancel, make(chan struct{}), make(chan event)
-	w.list.hold = w.cfg.Hold
-	for _, e := range remembered {
-		e.heldSince = time.Time{}
-		w.list.entries = append(w.list.entries, e)
-	}
+	w.list.hold, w.list.leave, w.list.look = w.cfg.Hold, w.cfg.RemovalDelay, w.look
+	w.subset.cfg = w.cfg.Subset
 	if len(remembered) > 0 {
+		w.list.adopt(remembered)
 		w.publish(decisionRemembered, "the registry has not answered yet", nil)
+	}
+	if w.cache.path != "" {
+		w.saver = newSaver(w.cache, w.opts.log, w.met.cache)
 	}
 	go func() {
 		defer close(w.done)
 		var wg sync.WaitGroup
 		wg.Go(func() { w.follow(ctx) })
+		if w.saver != nil {
+			wg.Go(func() { w.saver.run(ctx) })
+		}
 		w.decide(ctx)
 		wg.Wait()
 	}()
@@ -108,6 +116,8 @@ func (w *watch) send(ctx context.Context, e event) {
 func (w *watch) decide(ctx context.Context) {
 	confirm := time.NewTicker(confirmEvery)
 	defer confirm.Stop()
+	patience := time.NewTimer(w.cfg.CacheWait)
+	defer patience.Stop()
 	for {
 		var tick <-chan time.Time
 		if w.list.countHeld() > 0 {
@@ -122,6 +132,8 @@ func (w *watch) decide(ctx context.Context) {
 			} else {
 				w.answered(e.answer)
 			}
+		case <-patience.C:
+			w.recall("the registry has not answered yet")
 		case <-tick:
 			w.confirm()
 		}
@@ -129,33 +141,83 @@ func (w *watch) decide(ctx context.Context) {
 }
 
 func (w *watch) answered(a answer) {
+	w.staleness(a.stale)
+	if a.unchanged {
+		w.again()
+		return
+	}
 	for _, d := range a.drops {
 		w.met.dropped.WithLabelValues(w.state.Name(), d.reason).Inc()
 	}
 	if len(a.drops) > 0 {
 		w.opts.log.Warn("registry entries left out", "target", w.state.Name(), "dropped", len(a.drops), "error", a.reason())
 	}
-	d := w.list.answer(time.Now(), a.entries)
-	var err error
-	if d == decisionEmpty {
-		err = fmt.Errorf("no instance of %s is registered", w.src.name())
-		if len(a.drops) > 0 {
-			err = fmt.Errorf("no usable instance of %s: %w", w.src.name(), a.reason())
-		}
+	if len(a.entries) == 0 {
+		w.recall("the registry names no instance")
 	}
-	if len(a.entries) > 0 {
-		w.good, w.goneErr = time.Now(), nil
-	} else if err == nil {
-		err = w.goneErr
+	now := time.Now()
+	w.size = len(a.entries)
+	if w.size > 0 {
+		w.good, w.goneErr = now, nil
 	}
-	w.publish(d, w.describe(len(a.entries), err), err)
+	if w.size == 0 && len(w.list.entries) == 0 && len(a.failing) > 0 {
+		w.list.adopt(a.failing)
+		w.publish(decisionFailing, fmt.Sprintf("%s: all %d instances fail their checks; they are used, as no others are known",
+			w.src.name(), len(a.failing)), nil)
+		return
+	}
+	d := w.list.answer(now, a.entries, a.stale != "")
+	err := w.nothing(d, a)
+	w.publish(d, w.describe(a, err), err)
+	if d != decisionUnchanged {
+		w.save(now)
+	}
 }
 
-func (w *watch) describe(answered int, err error) string {
+// nothing is why calls must fail after an answer, or nil.
+func (w *watch) nothing(d decision, a answer) error {
+	switch {
+	case d == decisionEmpty && len(a.drops) > 0:
+		return fmt.Errorf("no usable instance of %s: %w", w.src.name(), a.reason())
+	case d == decisionEmpty:
+		return fmt.Errorf("no instance of %s is registered", w.src.name())
+	case w.size == 0:
+		return w.goneErr
+	}
+	return nil
+}
+
+// again notes that the registry has answered, and that nothing has changed.
+func (w *watch) again() {
+	now := time.Now()
+	if w.size > 0 {
+		w.good = now
+		if now.Sub(w.saved) >= saveAgain {
+			w.save(now)
+		}
+	}
+	w.decided(decisionUnchanged, fmt.Sprintf("%s: %d instances", w.src.name(), w.size))
+}
+
+func (w *watch) staleness(why string) {
+	value := 0.0
+	if why != "" {
+		value = 1
+	}
+	w.met.stale.WithLabelValues(w.state.Name()).Set(value)
+}
+
+func (w *watch) describe(a answer, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	s := fmt.Sprintf("%s: %d instances", w.src.name(), answered)
+	s := fmt.Sprintf("%s: %d instances", w.src.name(), len(a.entries))
+	if len(a.failing) > 0 {
+		s = fmt.Sprintf("%s, %d that fail their checks", s, len(a.failing))
+	}
+	if a.stale != "" {
+		s = fmt.Sprintf("%s; the answer may be out of date: %s", s, a.stale)
+	}
 	if n := w.list.countHeld(); n > 0 {
 		s = fmt.Sprintf("%s, %d more are kept until their own connections confirm that they are gone", s, n)
 	}
@@ -164,18 +226,45 @@ func (w *watch) describe(answered int, err error) string {
 
 func (w *watch) failed(err error) {
 	err = fmt.Errorf("resolve %s: %w", w.src.name(), err)
-	if len(w.list.entries) > 0 {
+	switch {
+	case len(w.list.entries) > 0:
 		w.publish(decisionKept, fmt.Sprintf("%d instances kept: %v", len(w.list.entries), err), w.goneErr)
-		return
+	case !w.recall(err.Error()):
+		w.publish(decisionError, err.Error(), err)
 	}
-	w.publish(decisionError, err.Error(), err)
+}
+
+// recall puts the list on disk into effect when there is no other, and reports whether it did. It looks once.
+func (w *watch) recall(why string) bool {
+	if w.saver == nil || w.looked || len(w.list.entries) > 0 {
+		return false
+	}
+	w.looked = true
+	saved, at, err := w.cache.read()
+	w.met.cache.WithLabelValues(w.state.Name(), "read", cacheResult(err)).Inc()
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			w.opts.log.Warn("copy of the list not used", "target", w.state.Name(), "error", err)
+		}
+		return false
+	}
+	var a answer
+	entries := make([]entry, len(saved))
+	for i, in := range saved {
+		entries[i] = newEntry(in, resolver.Endpoint{Addresses: []resolver.Address{{Addr: in.Address}}})
+	}
+	w.list.adopt(a.unique(entries))
+	w.publish(decisionCached, fmt.Sprintf("%d instances of the list of %s ago on disk: %s",
+		len(saved), time.Since(at).Round(time.Second), why), nil)
+	return true
 }
 
 func (w *watch) confirm() {
-	d := w.list.confirm(time.Now(), w.gone)
+	d := w.list.confirm(time.Now())
 	switch d {
-	case decisionConfirmed:
-		w.publish(d, w.describe(len(w.list.entries)-w.list.countHeld(), nil), nil)
+	case decisionConfirmed, decisionRemoved:
+		w.publish(d, fmt.Sprintf("%s: %d instances", w.src.name(), len(w.list.entries)), nil)
+		w.save(time.Now())
 	case decisionGone:
 		if w.goneErr == nil {
 			w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before has a usable connection",
@@ -185,75 +274,24 @@ func (w *watch) confirm() {
 	}
 }
 
-// gone asks whoever knows about the connections.
-func (w *watch) gone(in target.Instance) bool {
+// look asks whoever knows about the connections.
+func (w *watch) look(in target.Instance) evidence {
 	if w.opts.confirm != nil {
-		return w.opts.confirm(w.state.Name(), in)
+		if w.opts.confirm(w.state.Name(), in) {
+			return evidenceDown
+		}
+		return evidenceUp
 	}
 	l := w.state.Live(in.Address)
 	if l == nil {
-		return true
+		return evidenceNone
 	}
-	usable, _ := l.Usable()
-	return !usable
-}
-
-// publish puts the list into effect for all connections and makes the decision visible.
-func (w *watch) publish(d decision, reason string, err error) {
-	name := w.state.Name()
-	list := make([]target.Entry, 0, len(w.list.entries))
-	for _, e := range w.list.entries {
-		list = append(list, target.Entry{Instance: e.inst, Held: e.held()})
+	usable, observed := l.Usable()
+	switch {
+	case usable:
+		return evidenceUp
+	case observed:
+		return evidenceDown
 	}
-	w.state.Apply(list)
-	w.state.Decide(target.Decision{Kind: string(d), Reason: reason, Time: time.Now(), LastGood: w.good})
-	w.met.decisions.WithLabelValues(name, string(d)).Inc()
-	w.met.instances.WithLabelValues(name).Set(float64(len(list)))
-	w.met.held.WithLabelValues(name).Set(float64(w.list.countHeld()))
-	if !w.good.IsZero() {
-		w.met.lastGood.WithLabelValues(name).Set(float64(w.good.UnixMilli()) / 1e3)
-	}
-	w.note(d, reason)
-
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pub = publication{entries: w.list.entries, err: err}
-	for c := range w.subs {
-		c.wake()
-	}
-}
-
-// note logs a decision; the same one for the same reason is logged once.
-func (w *watch) note(d decision, reason string) {
-	line := string(d) + reason
-	if d == decisionUnchanged || line == w.noted {
-		return
-	}
-	w.noted = line
-	log := w.opts.log.With("target", w.state.Name(), "decision", string(d), "reason", reason)
-	switch d {
-	case decisionAccepted, decisionConfirmed, decisionRemembered:
-		log.Info("resolver decided")
-	default:
-		log.Warn("resolver decided")
-	}
-}
-
-func (w *watch) published() publication {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.pub
-}
-
-func (w *watch) subscribe(c *conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.subs[c] = struct{}{}
-	c.wake()
-}
-
-func (w *watch) unsubscribe(c *conn) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.subs, c)
+	return evidenceNone
 }
