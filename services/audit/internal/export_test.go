@@ -1,0 +1,12 @@
+package internal
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keelson-dev/keelson/services/audit/repository"
+)
+
+// SealPage and OpenPage are page tokens.
+func SealPage(q repository.Query, position int64) string       { return sealPage(q, position) }
+func OpenPage(q repository.Query, token string) (int64, error) { return openPage(q, token) }
+func RegisterMetrics(r prometheus.Registerer) error            { _, err := newInstruments(r); return err }
