@@ -1,6 +1,7 @@
 package keelson
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -33,6 +34,7 @@ type Client struct {
 
 	breakers *breaker.Set
 	hedger   *hedge.Hedger
+	checked  func() error // that health checks run
 
 	mu     sync.Mutex
 	conns  map[*grpc.ClientConn]*outgoing
@@ -62,9 +64,20 @@ func newClient(c *core) (*Client, error) {
 		return nil, fmt.Errorf("prepare circuit breakers: %w", err)
 	}
 	return &Client{
-		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry),
+		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry), checked: sync.OnceValue(c.checkHealth),
 		conns: make(map[*grpc.ClientConn]*outgoing), flush: func() error { return nil },
 	}, nil
+}
+
+// checkHealth proves that client-side health checks run in this binary. A machine
+// too busy to tell within the check's time is no proof of the contrary.
+func (c *core) checkHealth() error {
+	err := balancer.CheckHealth(context.Background())
+	if errors.Is(err, context.DeadlineExceeded) {
+		c.log.Warn("it could not be proved that client-side health checks run", "error", err)
+		return nil
+	}
+	return err
 }
 
 // Dial returns a connection to a target: the name of a service, which the
@@ -79,6 +92,9 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 	creds, err := c.credentials(target, resolved)
 	if err != nil {
 		return nil, err
+	}
+	if err := c.checked(); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,7 +217,7 @@ func (c *Client) resolvers() []resolver.Builder {
 		}
 	}
 	if c.driver != nil {
-		builders = append(builders, discovery.NewResolver(c.driver, discovery.Config{}, opts...))
+		builders = append(builders, discovery.NewResolver(c.driver, c.resolverConfig(), opts...))
 	}
 	return builders
 }

@@ -2,6 +2,8 @@ package keelson
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/keelson-dev/keelson/discovery"
@@ -16,16 +18,16 @@ type DiscoveryConfig struct {
 		Dir string `yaml:"dir" default:".keelson/discovery" doc:"directory of the file driver, one JSON file per instance"`
 	} `yaml:"file"`
 	Consul ConsulConfig `yaml:"consul"`
-	// CacheDir keeps a copy of the last good list of each target, so that a
-	// process can start while the registry is away.
+	// CacheDir keeps a copy of the last good list of each target, in a directory
+	// for each service, so that a process can start while the registry is away.
 	CacheDir string       `yaml:"cache_dir" doc:"directory for copies of the last good lists, with which a process starts while the registry is away; default with consul: keelson/discovery in the user's cache directory; off: none"`
 	Subset   SubsetConfig `yaml:"subset"`
 }
 
 // SubsetConfig keeps the clients of a large fleet from connecting to all of it.
 type SubsetConfig struct {
-	Above int `yaml:"above" default:"200" min:"1" doc:"largest number of instances to all of which a client connects"`
-	Size  int `yaml:"size" default:"50" min:"2" doc:"number of instances to which a client of a larger fleet connects, its own zone's first"`
+	Above int `yaml:"above" default:"100" min:"1" doc:"largest number of instances to all of which a client connects"`
+	Size  int `yaml:"size" default:"20" min:"2" doc:"number of instances to which a client of a larger fleet connects, its own zone's first"`
 }
 
 // ConsulConfig is about the consul driver. The zero value asks the agent of the
@@ -50,6 +52,32 @@ type ConsulCheck struct {
 	DeregisterAfter time.Duration `yaml:"deregister_after" default:"10m" min:"1m" doc:"the agent forgets an instance that was critical for so long"`
 	ServerName      string        `yaml:"server_name" doc:"name expected in the certificate of the ops listener, when it has TLS"`
 	SkipVerify      bool          `yaml:"skip_verify" doc:"take any certificate of the ops listener: the agent knows only the authorities of its own configuration"`
+}
+
+// resolverConfig is how the registry's answers are treated.
+func (c *core) resolverConfig() discovery.Config {
+	d := &c.cfg.Discovery
+	return discovery.Config{
+		CacheDir: c.cacheDir(),
+		Subset:   discovery.Subset{Above: d.Subset.Above, Size: d.Subset.Size, Seed: c.cfg.InstanceID, Zone: c.cfg.Zone},
+	}
+}
+
+// cacheDir is where the lists are copied to; empty: nowhere.
+func (c *core) cacheDir() string {
+	dir := c.cfg.Discovery.CacheDir
+	if dir == "" && c.cfg.Discovery.Driver == "consul" {
+		home, err := os.UserCacheDir()
+		if err != nil {
+			c.log.Warn("no copies of the last good lists are kept; set discovery.cache_dir, or off", "error", err)
+			return ""
+		}
+		dir = filepath.Join(home, "keelson", "discovery")
+	}
+	if dir == "" || dir == off {
+		return ""
+	}
+	return filepath.Join(dir, c.name)
 }
 
 // newDriver makes the registry that the configuration names; nil is none.
