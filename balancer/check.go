@@ -23,7 +23,9 @@ const checkTime = 5 * time.Second
 // says it does not serve, must not become ready before the server says that it does. gRPC goes without health checks, silently, where the
 // package google.golang.org/grpc/health is not linked, a dial option forbids them, or a policy does not listen; then a rolling restart
 // loses calls. It takes a few milliseconds, opens no port, and leaves nothing behind. A client calls it once, before it first dials.
-func CheckHealth(ctx context.Context) error {
+func CheckHealth(ctx context.Context) error { return checkHealth(ctx) }
+
+func checkHealth(ctx context.Context, opts ...grpc.DialOption) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	serving := &patient{changed: make(chan struct{})}
@@ -43,9 +45,9 @@ func CheckHealth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := grpc.NewClient("passthrough:///health-check",
+	conn, err := grpc.NewClient("passthrough:///health-check", append(opts,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(listener.dial),
-		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[%s],"healthCheckConfig":{"serviceName":""}}`, entry)))
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[%s],"healthCheckConfig":{"serviceName":""}}`, entry)))...)
 	if err != nil {
 		return fmt.Errorf("check client-side health checks: %w", err)
 	}

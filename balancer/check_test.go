@@ -3,7 +3,10 @@ package balancer_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
 
 	"github.com/keelson-dev/keelson/balancer"
 )
@@ -16,6 +19,13 @@ func TestHealthChecksOfThisBinaryRun(t *testing.T) {
 	cancel()
 	if err := balancer.CheckHealth(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+func TestHealthChecksThatDoNotRunAreSeen(t *testing.T) {
+	err := balancer.CheckHealthWith(t.Context(), grpc.WithDisableHealthCheck())
+	if err == nil || !strings.Contains(err.Error(), `import _ "google.golang.org/grpc/health"`) {
+		t.Errorf("the error does not say what to do: %v", err)
 	}
 }
 

@@ -34,16 +34,18 @@ const (
 	defaultChoices = 2
 	maxChoices     = 10
 	defaultPanic   = 0.5
+	defaultHashKey = "x-hash-key"
 )
 
 // Config says how calls are spread. The zero value works. It is a plain value; see [Config.JSON] for how it reaches gRPC.
 type Config struct {
 	// Policy is the one of gRPC's policies that chooses: least_request (the default), round_robin, weighted_round_robin, ring_hash or
-	// pick_first. ring_hash and pick_first choose by something else than load, so weights and zones are not applied to them.
+	// pick_first. ring_hash and pick_first choose by something else than load, so weights and zones are not applied to them; pick_first,
+	// besides, does without health checks and stays with an instance until its connection ends.
 	Policy string `json:"policy,omitempty"`
 	// Choices is how many instances least_request compares, 2 to 10; 0 means 2. Other policies ignore it.
 	Choices int `json:"choices,omitempty"`
-	// HashHeader is the metadata key whose value ring_hash hashes; empty means that each call is hashed at random.
+	// HashHeader is the metadata key whose value ring_hash hashes, "x-hash-key" if empty. Calls without it go to any instance (gRFC A76).
 	HashHeader string `json:"hashHeader,omitempty"`
 	// Zone is the client's own zone; empty switches the preference for instances of the same zone off.
 	Zone string `json:"zone,omitempty"`
@@ -127,8 +129,8 @@ func (c Config) childJSON() json.RawMessage {
 	switch {
 	case c.Policy == LeastRequest:
 		return fmt.Appendf(nil, `{"choiceCount": %d}`, cmp.Or(c.Choices, defaultChoices))
-	case c.Policy == RingHash && c.HashHeader != "":
-		b, err := json.Marshal(map[string]string{"requestHashHeader": c.HashHeader})
+	case c.Policy == RingHash:
+		b, err := json.Marshal(map[string]string{"requestHashHeader": cmp.Or(c.HashHeader, defaultHashKey)})
 		if err == nil {
 			return b
 		}

@@ -21,7 +21,7 @@ func (p *lb) watch(list []*instance, now time.Duration, lagging bool) (changed b
 	if lagging {
 		return false
 	}
-	stuck, silent, usable := p.stuck(list, now), 0, 0
+	silent, usable := 0, 0
 	for _, i := range list {
 		if i.ready.Load() > 0 {
 			usable++
@@ -30,15 +30,13 @@ func (p *lb) watch(list []*instance, now time.Duration, lagging bool) (changed b
 			silent++
 		}
 	}
-	if 2*len(stuck) <= usable {
-		for _, i := range stuck {
+	for _, i := range list {
+		if since, stuck := i.stuck(now); stuck && answering(list, i, now-(now-since)/2) {
 			i.mu.Lock()
 			i.unanswered.suspect = true
 			i.mu.Unlock()
 			p.eject(i, now)
 		}
-	}
-	for _, i := range list {
 		changed = p.suspect(i, now, 2*silent <= usable) || changed
 	}
 	return changed
@@ -59,40 +57,40 @@ func (i *instance) silentLocked(now time.Duration) bool {
 	return now-u.since >= min(max(suspectAfterTimes*u.usual, suspectAfterLeast), suspectAfterMost)
 }
 
-// suspect looks into a silence: the instance gets fewer calls at once, unless its siblings are silent too, and is asked over its own
-// connection whether it lives. It reports whether the factor changed.
+// suspect looks into a silence: the instance is asked over its own connection whether it lives, and gets fewer calls until it answers,
+// unless its siblings are silent too. It reports whether the factor changed.
 func (p *lb) suspect(i *instance, now time.Duration, thin bool) (changed bool) {
 	i.mu.Lock()
-	silent := i.silentLocked(now) && !i.open()
-	changed = i.factors.suspect != (silent && thin)
-	i.factors.suspect = silent && thin
-	ask := silent && !i.life.probing && (i.unanswered.checkedAt == 0 || now-i.unanswered.checkedAt >= suspectAgainAfter)
+	ask := !i.life.probing && !i.open() && i.silentLocked(now) &&
+		(i.unanswered.checkedAt == 0 || now-i.unanswered.checkedAt >= suspectAgainAfter)
 	if ask {
 		i.life.probing = true
 		i.unanswered.checkedAt = now
 	}
 	i.mu.Unlock()
 	if !ask {
-		return changed
+		return false
 	}
 	asked := p.probe(i, suspectTimeout, func(r probeResult) { p.answered(i, now, r) })
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	if !asked {
-		i.mu.Lock()
 		i.life.probing = false
-		i.mu.Unlock()
 	}
-	return changed
+	i.factors.suspect = thin && i.life.probing // it may have answered already
+	return i.factors.suspect
 }
 
 // answered acts on the health check of a suspect.
 func (p *lb) answered(i *instance, askedAt time.Duration, r probeResult) {
 	now := p.now()
 	i.mu.Lock()
-	i.life.probing = false
+	i.life.probing, i.factors.suspect = false, false
+	i.publish()
 	heard := i.unanswered.heardAt >= askedAt || i.unanswered.since == 0
 	switch {
 	case r.answered():
-		i.unanswered = silence{heardAt: i.unanswered.heardAt, checkedAt: i.unanswered.checkedAt}
+		i.unanswered = silence{heardAt: i.unanswered.heardAt, checkedAt: now}
 	case r == probeUnanswered && !heard && !i.open():
 		i.unanswered.suspect = true
 	}
@@ -103,24 +101,40 @@ func (p *lb) answered(i *instance, askedAt time.Duration, r probeResult) {
 	}
 }
 
-// stuck are the instances that have answered no call since two of those in flight, by now much too old, began.
-func (p *lb) stuck(list []*instance, now time.Duration) []*instance {
-	var found []*instance
-	for _, i := range list {
-		if i.open() || i.ready.Load() == 0 {
+// stuck tells whether the instance has answered no call since the second of those in flight that are by now much too old began, and when
+// that was.
+func (i *instance) stuck(now time.Duration) (since time.Duration, stuck bool) {
+	if i.open() || i.ready.Load() == 0 {
+		return 0, false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := 0
+	for f := i.calls.first; f != nil && now-f.start >= stuckLeast; f = f.next {
+		if f.start < i.unanswered.heardAt || !f.method.known() || now-f.start < max(stuckTimes*f.method.usual(), stuckTails*f.method.slowest()) {
 			continue
 		}
-		i.mu.Lock()
-		n := 0
-		for f := i.calls.first; f != nil && n < stuckCalls && now-f.start >= stuckLeast; f = f.next {
-			if f.start >= i.unanswered.heardAt && f.method.known() && now-f.start >= max(stuckTimes*f.method.usual(), stuckTails*f.method.slowest()) {
-				n++
-			}
-		}
-		i.mu.Unlock()
-		if n >= stuckCalls {
-			found = append(found, i)
+		if n++; n == stuckCalls {
+			return f.start, true
 		}
 	}
-	return found
+	return 0, false
+}
+
+// answering tells whether half of the siblings that are usable have answered calls that began since: what hangs is then not what they
+// share.
+func answering(list []*instance, but *instance, since time.Duration) bool {
+	usable, heard := 0, 0
+	for _, i := range list {
+		if i == but || i.ready.Load() == 0 || i.open() {
+			continue
+		}
+		usable++
+		i.mu.Lock()
+		if i.freshest >= since {
+			heard++
+		}
+		i.mu.Unlock()
+	}
+	return usable > 0 && 2*heard >= usable
 }

@@ -46,6 +46,7 @@ type instance struct {
 	mu         sync.Mutex
 	info       target.Instance
 	unanswered silence
+	freshest   time.Duration // when the youngest unary call that was answered began
 	calls      inFlight
 	score      score
 	life       life
@@ -200,6 +201,9 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 		i.calls.remove(f)
 	}
 	i.unanswered.hear(f, now, info, i.calls.first == nil)
+	if info.BytesReceived && f.method.unary {
+		i.freshest = max(i.freshest, f.start)
+	}
 	if o != outcomeNothing {
 		i.score.count(o == outcomeBad)
 	}

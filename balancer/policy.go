@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/balancer/pickfirst"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/serviceconfig"
 
@@ -59,6 +58,7 @@ type lb struct {
 	flights   sync.Pool
 	panicking atomic.Bool
 	asleep    atomic.Bool // the goroutine waits without a timer
+	unchecked atomic.Bool // the wrapped policy does without health checks: what is connected serves
 	fallback  atomic.Pointer[table]
 	observer  atomic.Pointer[observer]
 
@@ -106,9 +106,6 @@ func (p *lb) UpdateClientConnState(s balancer.ClientConnState) error {
 		return fmt.Errorf("policy %s: configuration of type %T: %w", Name, s.BalancerConfig, balancer.ErrBadResolverState)
 	}
 	changed := p.update(cfg, s.ResolverState)
-	if cfg.Policy == PickFirst {
-		s.ResolverState = pickfirst.EnableHealthListener(s.ResolverState)
-	}
 	s.BalancerConfig = cfg.childConfig
 	p.down.Lock()
 	defer p.down.Unlock()
@@ -128,6 +125,7 @@ func (p *lb) update(cfg *parsed, s resolver.State) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	changed = p.cfg != nil && p.cfg.Policy != cfg.Policy
+	p.unchecked.Store(cfg.Policy == PickFirst)
 	p.cfg = cfg
 	if t := target.FromState(s); t != p.target {
 		p.target = t

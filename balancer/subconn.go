@@ -77,7 +77,7 @@ func (p *lb) forget(s *subConn) {
 // state hears of the connection from gRPC.
 func (s *subConn) state(st balancer.SubConnState) {
 	s.generation.Add(1)
-	s.setServing(false)
+	s.setServing(st.ConnectivityState == connectivity.Ready && s.policy.unchecked.Load())
 	s.up.Store(st.ConnectivityState == connectivity.Ready)
 	s.inst.reconnected(s.policy.now(), st.ConnectivityState == connectivity.Ready)
 	s.conn.set(st.ConnectivityState, target.HealthUnknown)

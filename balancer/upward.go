@@ -43,9 +43,12 @@ func (u *upward) UpdateAddresses(sc balancer.SubConn, addrs []resolver.Address) 
 // UpdateState takes the wrapped policy's new picker.
 func (u *upward) UpdateState(s balancer.State) { u.policy.pub.put(u.policy, s) }
 
-// rebuildEvery is the shortest time between two pickers while calls are served anyway: under churn pickers are gathered. A pick that
-// meets a connection which an old picker does not know to be gone tries another one.
-const rebuildEvery = 100 * time.Millisecond
+// While calls are served anyway, pickers are handed over once in rebuildEvery after the first rebuildBurst: under churn they are gathered.
+// A pick that meets a connection which an old picker does not know to be gone tries another one.
+const (
+	rebuildEvery = 100 * time.Millisecond
+	rebuildBurst = 10
+)
 
 // publisher hands pickers to gRPC.
 type publisher struct {
@@ -53,9 +56,9 @@ type publisher struct {
 	last    balancer.State // of the wrapped policy
 	sent    connectivity.State
 	ever    bool
-	sentAt  time.Duration
+	free    time.Duration // each picker costs rebuildEvery of it, and it grows by itself up to rebuildBurst of them
+	freeAt  time.Duration
 	pending bool
-	closed  bool
 }
 
 func (u *publisher) put(p *lb, s balancer.State) {
@@ -63,7 +66,7 @@ func (u *publisher) put(p *lb, s balancer.State) {
 	defer u.mu.Unlock()
 	u.last = s
 	urgent := !u.ever || s.ConnectivityState != connectivity.Ready || u.sent != connectivity.Ready
-	if urgent || p.now()-u.sentAt >= rebuildEvery {
+	if urgent || u.wait(p.now()) <= 0 {
 		u.send(p)
 		return
 	}
@@ -78,16 +81,27 @@ func (u *publisher) flush(p *lb, now time.Duration) time.Duration {
 	if !u.pending {
 		return 0
 	}
-	if wait := u.sentAt + rebuildEvery - now; wait > 0 {
+	if wait := u.wait(now); wait > 0 {
 		return wait
 	}
 	u.send(p)
 	return 0
 }
 
+// wait is how long to wait for the next picker. The caller holds the lock.
+func (u *publisher) wait(now time.Duration) time.Duration {
+	if !u.ever {
+		u.free = rebuildBurst * rebuildEvery
+	}
+	u.free, u.freeAt = min(rebuildBurst*rebuildEvery, u.free+now-u.freeAt), now
+	return rebuildEvery - u.free
+}
+
 // send hands the picker over; the caller holds the lock, which gRPC never needs.
 func (u *publisher) send(p *lb) {
-	u.sent, u.sentAt, u.ever, u.pending = u.last.ConnectivityState, p.now(), true, false
+	u.wait(p.now())
+	u.sent, u.ever, u.pending = u.last.ConnectivityState, true, false
+	u.free = max(0, u.free-rebuildEvery)
 	p.observer.Load().rebuilds.Inc()
 	p.cc.UpdateState(balancer.State{ConnectivityState: u.last.ConnectivityState, Picker: p.newPicker(u.last.Picker)})
 }

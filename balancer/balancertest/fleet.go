@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/resolver"
@@ -83,17 +82,22 @@ func (f *Fleet) state(list []*Instance) resolver.State {
 }
 
 // Dial connects to the fleet with the policy of package balancer and client-side health checks, and waits until every instance that is up
-// is connected. The test fails if the configuration is not valid.
+// is connected, unless the policy connects to instances only as calls come (ring_hash, pick_first). The test fails if the configuration is
+// not valid.
 func (f *Fleet) Dial(cfg balancer.Config, opts ...grpc.DialOption) *grpc.ClientConn {
 	f.tb.Helper()
 	entry, err := cfg.JSON()
 	if err != nil {
 		f.tb.Fatal(err)
 	}
-	return f.DialWith(fmt.Sprintf(`{"loadBalancingConfig":[%s],"healthCheckConfig":{"serviceName":""}}`, entry), opts...)
+	conn := f.DialWith(fmt.Sprintf(`{"loadBalancingConfig":[%s],"healthCheckConfig":{"serviceName":""}}`, entry), opts...)
+	if cfg.Policy != balancer.RingHash && cfg.Policy != balancer.PickFirst {
+		f.settle()
+	}
+	return conn
 }
 
-// DialWith is Dial with a whole service config.
+// DialWith is Dial with a whole service config. It does not wait.
 func (f *Fleet) DialWith(serviceConfig string, opts ...grpc.DialOption) *grpc.ClientConn {
 	f.tb.Helper()
 	retry := backoff.DefaultConfig
@@ -113,14 +117,11 @@ func (f *Fleet) DialWith(serviceConfig string, opts ...grpc.DialOption) *grpc.Cl
 	f.conns = append(f.conns, conn)
 	f.mu.Unlock()
 	conn.Connect()
-	for s := conn.GetState(); s != connectivity.Ready; s = conn.GetState() {
-		if !conn.WaitForStateChange(f.tb.Context(), s) {
-			f.tb.Fatal("the fleet did not get ready")
-		}
-	}
-	f.settle()
 	return conn
 }
+
+// settleTime is how long the policy may gather pickers.
+const settleTime = 200 * time.Millisecond
 
 // settle waits until every instance that is up is usable.
 func (f *Fleet) settle() {
@@ -137,7 +138,7 @@ func (f *Fleet) settle() {
 			defer i.mu.Unlock()
 			return !usable && i.listener != nil
 		}) {
-			return
+			break
 		}
 		select {
 		case <-tick.C:
@@ -145,6 +146,7 @@ func (f *Fleet) settle() {
 			return
 		}
 	}
+	<-time.After(settleTime)
 }
 
 func (f *Fleet) dial(ctx context.Context, address string) (net.Conn, error) {
@@ -210,7 +212,7 @@ type Outcome struct {
 	Errors []error
 }
 
-// Run makes the calls and waits for them.
+// Run makes the calls and waits for them. It makes no more of them when the context ends.
 func (l Load) Run(ctx context.Context, conn *grpc.ClientConn) Outcome {
 	if l.Deadline == 0 {
 		l.Deadline = time.Second
@@ -245,7 +247,12 @@ func (l Load) Run(ctx context.Context, conn *grpc.ClientConn) Outcome {
 				}
 			}
 		})
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			wg.Wait()
+			return out
+		}
 	}
 	wg.Wait()
 	return out

@@ -1,0 +1,4 @@
+package balancer
+
+// CheckHealthWith is CheckHealth with dial options.
+var CheckHealthWith = checkHealth
