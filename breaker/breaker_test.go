@@ -80,11 +80,14 @@ func (c *client) expect(method string, want breaker.State) {
 	}
 }
 
+// pause lets the clock of a synctest bubble go on.
+func pause(d time.Duration) { <-time.After(d) }
+
 // wait lets the time go by after which an open breaker lets a call through.
 func (c *client) wait(method string) {
 	for _, s := range c.set.Snapshot() {
 		if s.Method == method && !s.NextProbe.IsZero() {
-			time.Sleep(time.Until(s.NextProbe))
+			pause(time.Until(s.NextProbe))
 		}
 	}
 }
@@ -445,7 +448,7 @@ func recovers(t *testing.T, behave func(time.Duration) (time.Duration, error), t
 	var lastRefused time.Time
 	var calls sync.WaitGroup
 	for time.Since(begin) < 20*time.Second+outage {
-		time.Sleep(10 * time.Millisecond)
+		pause(10 * time.Millisecond)
 		p, err := c.begin(get, timeout)
 		if err != nil {
 			lastRefused = time.Now()
@@ -453,12 +456,12 @@ func recovers(t *testing.T, behave func(time.Duration) (time.Duration, error), t
 		}
 		calls.Go(func() {
 			if now := time.Now(); now.Before(from) || !now.Before(to) {
-				time.Sleep(5 * time.Millisecond)
+				pause(5 * time.Millisecond)
 				p.End(nil)
 				return
 			}
 			took, err := behave(timeout)
-			time.Sleep(took)
+			pause(took)
 			p.End(err)
 		})
 	}

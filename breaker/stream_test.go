@@ -31,7 +31,7 @@ func (c *client) streams(n int, opened, answered bool, after time.Duration, err 
 			p.Answered()
 		}
 	}
-	time.Sleep(after)
+	pause(after)
 	for _, p := range open {
 		p.End(err)
 	}

@@ -38,12 +38,15 @@ func (f *fleet) invoke(ctx context.Context, _ string, _, _ any, _ *grpc.ClientCo
 	}
 }
 
+// pause lets the clock of a synctest bubble go on.
+func pause(d time.Duration) { <-time.After(d) }
+
 // load makes calls at a fixed rate, and returns how many were made and lost.
 func (f *fleet) load(c *client, rate int, during time.Duration) (made, lost int64) {
 	var failures atomic.Int64
 	var calls sync.WaitGroup
 	for range int(during.Seconds() * float64(rate)) {
-		time.Sleep(time.Second / time.Duration(rate))
+		pause(time.Second / time.Duration(rate))
 		made++
 		calls.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)

@@ -20,7 +20,7 @@ import (
 func (c *client) answers(took ...time.Duration) {
 	for _, d := range took {
 		wait := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
-			time.Sleep(d)
+			pause(d)
 			return nil
 		}
 		record := &call.Call{Context: context.Background(), Method: c.table.Lookup(get)}
