@@ -37,11 +37,16 @@ func newFleet(t *testing.T) *fleet {
 // start runs an instance; stop drains it and returns what Run returned.
 func (f *fleet) start(impl testpb.TestServiceServer) (stop func() error) {
 	f.t.Helper()
+	return f.serve(func(s *keelson.Service) { testpb.RegisterTestServiceServer(s, impl) })
+}
+
+func (f *fleet) serve(register func(*keelson.Service)) (stop func() error) {
+	f.t.Helper()
 	s, err := keelson.New("shop", f.cfg, keelson.WithLogOutput(io.Discard))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	testpb.RegisterTestServiceServer(s, impl)
+	register(s)
 	serving := make(chan struct{})
 	s.Go("tell", func(ctx context.Context) error { close(serving); <-ctx.Done(); return nil })
 	ctx, cancel := context.WithCancel(context.Background())
