@@ -48,7 +48,7 @@ func RetryInfos(calls []*history.Call) Verdict {
 		}
 		failures++
 		if c.Code != codes.Unavailable || !c.RetryInfo || c.End-c.Start >= c.Timeout {
-			v.fault("%s %s ended after %s of %s with %s %s (RetryInfo: %t) %s", c.Kind, c.Key, (c.End - c.Start).Round(time.Millisecond), c.Timeout, c.Code, c.Reason, c.RetryInfo, c.Message)
+			v.fault("%s %s ended after %s of %s with %s %s (RetryInfo: %t) %s; sent %d times", c.Kind, c.Key, (c.End - c.Start).Round(time.Millisecond), c.Timeout, c.Code, c.Reason, c.RetryInfo, c.Message, len(c.Attempts))
 		}
 	}
 	return v.end("%d failures of %d calls", failures, len(calls))

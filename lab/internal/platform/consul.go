@@ -123,6 +123,29 @@ func (c *Consul) Leader() (leader, other *Member, err error) {
 	return leader, other, nil
 }
 
+// MoveLeader makes another server lead than the first, and returns it.
+func (c *Consul) MoveLeader(ctx context.Context) (*Member, error) {
+	client, err := c.members[0].API()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := client.Operator().RaftLeaderTransfer("", nil); err != nil {
+		return nil, fmt.Errorf("move Consul's leader: %w", err)
+	}
+	var leader *Member
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	err = until(ctx, 50*time.Millisecond, func() bool {
+		var err error
+		leader, _, err = c.Leader()
+		return err == nil && leader != c.members[0]
+	})
+	if err != nil {
+		return nil, fmt.Errorf("move Consul's leader: %w", err)
+	}
+	return leader, nil
+}
+
 // launch starts the server on its data.
 func (m *Member) launch() error {
 	args := []string{

@@ -75,6 +75,7 @@ type Platform struct {
 	users     []*Instance
 	audits    []*Instance
 	storePort int
+	spares    int
 }
 
 // Database is the name of the database of all instances.
@@ -253,6 +254,34 @@ func (p *Platform) instance(s Shape, n int) (*Instance, error) {
 	i.env = append(p.discovery(), "KEELSON_STORE__DRIVER=postgres", "KEELSON_STORE__POSTGRES__DSN="+p.Postgres.DSN(Database, store))
 	i.env = append(i.env, strings.Fields(s.Env)...)
 	return i, nil
+}
+
+// Spare prepares one more user instance, which is not part of the shape: the
+// platform is scaled up. The caller stops it.
+func (p *Platform) Spare() (*Instance, error) {
+	port, err1 := p.ports.take()
+	ops, err2 := p.ports.take()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	p.spares++
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	return &Instance{Service: "user", ID: fmt.Sprintf("user-spare-%d", p.spares), Port: port, Ops: ops, Address: address, Advertised: address,
+		platform: p, program: p.programs["user"], env: p.users[0].env}, nil
+}
+
+// Lone prepares an instance of a service that nobody finds in a registry, with
+// settings of its own. The caller stops it.
+func (p *Platform) Lone(service string, env ...string) (*Instance, error) {
+	port, err1 := p.ports.take()
+	ops, err2 := p.ports.take()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	p.spares++
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	return &Instance{Service: service, ID: fmt.Sprintf("%s-lone-%d", service, p.spares), Port: port, Ops: ops, Address: address, Advertised: address,
+		platform: p, program: p.programs[service], env: append([]string{"KEELSON_DISCOVERY__DRIVER=none"}, env...)}, nil
 }
 
 // discovery are the settings of the registry, as variables.

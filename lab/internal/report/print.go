@@ -58,6 +58,9 @@ func (r *Result) Details(w io.Writer, everything bool) {
 	for _, s := range r.Streams {
 		fmt.Fprintf(w, "         %s: %d changes, resumed %d times, the longest break %s %v\n", s.Name, s.Changes, s.Resumed, short(s.Longest), s.Ends)
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
+		fmt.Fprintf(w, "         %6.0f %s\n", r.Metrics[name], name)
+	}
 	for _, f := range r.Facts {
 		fmt.Fprintf(w, "         %s\n", f)
 	}

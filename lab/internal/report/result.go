@@ -38,9 +38,10 @@ type Result struct {
 	// it did not happen.
 	Out, Back, Recovery *time.Duration `json:",omitempty"`
 	Lag                 Lag
-	Streams             []Stream `json:",omitempty"`
-	Marks               []Mark   `json:",omitempty"`
-	Facts               []string `json:",omitempty"`
+	Streams             []Stream           `json:",omitempty"`
+	Marks               []Mark             `json:",omitempty"`
+	Metrics             map[string]float64 `json:",omitempty"`
+	Facts               []string           `json:",omitempty"`
 	Verdicts            []check.Verdict
 }
 

@@ -17,6 +17,7 @@ import (
 // measure writes figures into the result, beside the verdicts.
 func (c *course) measure(r *report.Result, o *Outcome) {
 	r.Rate, r.Instances = c.Rate, o.Instances
+	r.Metrics = c.metrics()
 	r.Lag.Worst = c.lag.Worst()
 	for _, m := range c.History.Marks() {
 		r.Marks = append(r.Marks, report.Mark{At: m.At, What: m.What})

@@ -31,11 +31,11 @@ func packets(name, what string, cut func(*platform.Network, int) error) Row {
 		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 13 * time.Minute, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
 			v := e.Victim()
-			if err := cut(e.Network, v.Port); err != nil {
-				return err
-			}
 			e.Begin(what)
-			err := e.Wait(ctx, e.Params.Fault)
+			err := cut(e.Network, v.Port)
+			if err == nil {
+				err = e.Wait(ctx, e.Params.Fault)
+			}
 			err = errors.Join(err, e.Network.Heal())
 			e.Heal("packets pass again")
 			return err
@@ -52,10 +52,10 @@ func resetsRow() Row {
 		Short: Params{Before: 3 * time.Second, Fault: 6 * time.Second, After: time.Second, Limit: 30 * time.Second},
 		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 5 * time.Minute, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
+			e.Begin("connections of " + e.Victim().ID + " are reset")
 			if err := e.Victim().TCP.Reset(); err != nil {
 				return err
 			}
-			e.Begin("connections of " + e.Victim().ID + " are reset")
 			err := e.Wait(ctx, e.Params.Fault)
 			e.Victim().TCP.Heal(ctx)
 			e.Heal("connections hold again")
@@ -73,10 +73,10 @@ func loss(name string, share float64) Row {
 		Short: Params{Before: 2 * time.Second, Fault: 6 * time.Second, After: time.Second},
 		Full:  Params{Before: 30 * time.Second, Fault: 3 * time.Minute, After: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
+			e.Begin(fmt.Sprintf("the link of %s loses %g %%", e.Victim().ID, share*100))
 			if err := e.Network.Lose(e.Victim().Port, share); err != nil {
 				return err
 			}
-			e.Begin(fmt.Sprintf("the link of %s loses %g %%", e.Victim().ID, share*100))
 			err := e.Wait(ctx, e.Params.Fault)
 			err = errors.Join(err, e.Network.Heal())
 			e.Heal("the link is well")
@@ -93,12 +93,12 @@ func blackoutRow() Row {
 		Short: Params{Before: 2 * time.Second, Fault: 5 * time.Second, After: 8 * time.Second},
 		Full:  Params{Before: 30 * time.Second, Fault: 30 * time.Second, After: time.Minute},
 		Inject: func(ctx context.Context, e *Env) error {
+			e.Begin("all instances are unreachable")
 			for _, i := range e.All() {
 				if err := errors.Join(e.Network.To(i.Port), e.Network.From(i.Port)); err != nil {
 					return err
 				}
 			}
-			e.Begin("all instances are unreachable")
 			err := e.Wait(ctx, e.Params.Fault)
 			err = errors.Join(err, e.Network.Heal())
 			e.Heal("packets pass again")

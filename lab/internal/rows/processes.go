@@ -57,8 +57,8 @@ func killRow() Row {
 		Inject: func(ctx context.Context, e *Env) error {
 			v := e.Victim()
 			for n := range e.Params.Times {
-				v.Kill()
 				e.Begin("kill -9 of " + v.ID)
+				v.Kill()
 				if err := e.Wait(ctx, e.Params.Fault); err != nil {
 					return err
 				}
@@ -85,8 +85,8 @@ func freezeRow() Row {
 		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 13 * time.Minute, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
 			v := e.Victim()
-			v.Freeze()
 			e.Begin("SIGSTOP of " + v.ID)
+			v.Freeze()
 			err := e.Wait(ctx, e.Params.Fault)
 			v.Thaw()
 			e.Heal("SIGCONT of " + v.ID)
@@ -104,8 +104,8 @@ func slowRow() Row {
 		Short: Params{Before: 3 * time.Second, Fault: 9 * time.Second, After: time.Second},
 		Full:  Params{Before: 30 * time.Second, Fault: 2 * time.Minute, After: 30 * time.Second, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
-			e.Victim().GRPC.Slow(200 * time.Millisecond)
 			e.Begin(e.Victim().ID + " is 200 ms slower")
+			e.Victim().GRPC.Slow(200 * time.Millisecond)
 			err := e.Wait(ctx, e.Params.Fault)
 			e.Victim().GRPC.Slow(0)
 			e.Heal(e.Victim().ID + " is as fast as before")
@@ -122,8 +122,8 @@ func failingRow() Row {
 		Short: Params{Before: 3 * time.Second, Fault: 9 * time.Second, After: time.Second},
 		Full:  Params{Before: 30 * time.Second, Fault: 2 * time.Minute, After: 30 * time.Second, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
-			e.Victim().GRPC.Fail(0.1)
 			e.Begin(e.Victim().ID + " fails 10 % of its calls")
+			e.Victim().GRPC.Fail(0.1)
 			err := e.Wait(ctx, e.Params.Fault)
 			e.Victim().GRPC.Fail(0)
 			e.Heal(e.Victim().ID + " is well again")

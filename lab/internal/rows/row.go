@@ -67,10 +67,13 @@ type Env struct {
 	// Root is the directory of the module.
 	Root string
 
-	calls  func() int64
-	victim *platform.Instance
-	spans  []Span
-	facts  []string
+	calls    func() int64
+	victim   *platform.Instance
+	spans    []Span
+	facts    []string
+	verdicts []check.Verdict
+	// metrics are the counters of the lab's client.
+	metrics func() map[string]float64
 }
 
 // Victim is the instance that the fault is done to: the last user instance,
@@ -101,6 +104,9 @@ func (e *Env) Heal(what string) {
 // Fact adds a line to the report.
 func (e *Env) Fact(text string) { e.facts = append(e.facts, text) }
 
+// Found adds a verdict of the row's own.
+func (e *Env) Found(v check.Verdict) { e.verdicts = append(e.verdicts, v) }
+
 // Wait lets the fault last, unless the context ends first.
 func (e *Env) Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -128,7 +134,7 @@ func (e *Env) Until(ctx context.Context, limit time.Duration, so func() bool) (t
 // All returns the rows in the order of the report.
 func All() []Row {
 	var all []Row
-	for _, part := range [][]Row{processRows(), networkRows()} {
+	for _, part := range [][]Row{processRows(), networkRows(), registryRows(), storeRows(), telemetryRows()} {
 		all = append(all, part...)
 	}
 	return all

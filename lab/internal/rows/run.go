@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
 	"github.com/keelson-dev/keelson"
@@ -158,14 +159,16 @@ func (e *Env) underLoad(ctx context.Context, row Row, result *report.Result) err
 	for _, ck := range row.Checks {
 		verdicts = append(verdicts, ck(out))
 	}
-	result.Verdicts = verdicts
+	result.Verdicts = append(verdicts, c.verdicts...)
 	c.measure(result, out)
 	return nil
 }
 
 // open makes the clients and finds out where the histories stand.
 func (c *course) open(ctx context.Context) error {
-	client, err := c.Client("lab")
+	registry := prometheus.NewRegistry()
+	c.metrics = func() map[string]float64 { return counters(registry) }
+	client, err := c.Client("lab", keelson.WithRegistry(registry))
 	if err != nil {
 		return err
 	}
