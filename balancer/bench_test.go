@@ -1,0 +1,58 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/balancer"
+
+	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/policy"
+)
+
+// turns gives its connections in turn and costs nothing, so that what is measured is ours.
+type turns struct {
+	subs []*subConn
+	next atomic.Uint32
+}
+
+func (p *turns) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	return balancer.PickResult{SubConn: p.subs[p.next.Add(1)%uint32(len(p.subs))]}, nil
+}
+
+func benchPick(b *testing.B, pick balancer.Picker) {
+	m := &policy.Method{FullName: "/test.v1.TestService/Get"}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		c := &call.Call{Context: context.Background(), Method: m}
+		info := balancer.PickInfo{FullMethodName: m.FullName, Ctx: c}
+		for pb.Next() {
+			*c = call.Call{Context: context.Background(), Method: m}
+			r, err := pick.Pick(info)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			r.Done(balancer.DoneInfo{BytesSent: true, BytesReceived: true})
+		}
+	})
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{3, 50, 1000} {
+		b.Run(fmt.Sprintf("ours/%d", n), func(b *testing.B) {
+			_, cc := stubPolicy(b, n, `{}`, func(subs []*subConn) balancer.Picker { return &turns{subs: subs} })
+			benchPick(b, cc.picker)
+		})
+		b.Run(fmt.Sprintf("least_request/%d", n), func(b *testing.B) {
+			_, cc := stubPolicy(b, n, `{}`, nil)
+			benchPick(b, cc.picker)
+		})
+		b.Run(fmt.Sprintf("least_request alone/%d", n), func(b *testing.B) {
+			_, cc := stubPolicy(b, n, `{}`, nil)
+			benchPick(b, cc.picker.(*picker).child)
+		})
+	}
+}

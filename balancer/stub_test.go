@@ -1,0 +1,89 @@
+package balancer
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/keelson-dev/keelson/target"
+)
+
+// stubConn is a gRPC connection whose instances are up as soon as they are asked to be.
+type stubConn struct {
+	balancer.ClientConn
+	mu     sync.Mutex
+	states int
+	picker balancer.Picker
+	subs   []*stubSub
+}
+
+func (c *stubConn) NewSubConn(addrs []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	s := &stubSub{listen: opts.StateListener, address: addrs[0].Addr}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs = append(c.subs, s)
+	return s, nil
+}
+
+func (c *stubConn) UpdateState(s balancer.State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states++
+	c.picker = s.Picker
+}
+
+func (c *stubConn) ResolveNow(resolver.ResolveNowOptions) {}
+
+// stubSub is one connection.
+type stubSub struct {
+	balancer.SubConn
+	listen  func(balancer.SubConnState)
+	address string
+}
+
+func (s *stubSub) Connect()  { s.listen(balancer.SubConnState{ConnectivityState: connectivity.Ready}) }
+func (s *stubSub) Shutdown() {}
+func (s *stubSub) RegisterHealthListener(f func(balancer.SubConnState)) {
+	if f != nil {
+		f(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+	}
+}
+func (s *stubSub) GetOrBuildProducer(balancer.ProducerBuilder) (balancer.Producer, func()) {
+	return nil, func() {}
+}
+
+// stubPolicy builds the policy over n instances that are up. child, if not nil, takes the place of the wrapped policy's pickers.
+func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) balancer.Picker) (*lb, *stubConn) {
+	tb.Helper()
+	parsed, err := parse([]byte(cfg))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cc := &stubConn{}
+	p := builder{}.Build(cc, balancer.BuildOptions{}).(*lb)
+	tb.Cleanup(p.Close)
+	var s resolver.State
+	for k := range n {
+		address := fmt.Sprintf("10.0.%d.%d:80", k/250, k%250)
+		ep := resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}
+		s.Endpoints = append(s.Endpoints, target.SetEndpoint(ep, target.Instance{ID: address, Address: address}))
+	}
+	if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: s, BalancerConfig: parsed}); err != nil {
+		tb.Fatal(err)
+	}
+	for len(p.fallback.Load().subs) < n || !p.asleep.Load() {
+		runtime.Gosched()
+	}
+	if child != nil {
+		p.mu.Lock()
+		subs := p.subs
+		p.mu.Unlock()
+		cc.UpdateState(balancer.State{Picker: p.newPicker(child(subs))})
+	}
+	return p, cc
+}
