@@ -150,9 +150,11 @@ func (w *watch) confirmEmpty(ctx context.Context, a answer) error {
 	return err
 }
 
-// emptied is the error for an empty list that ACLs may have emptied.
+// emptied is the error for an empty list that something else than the service may have emptied.
 func (a answer) emptied(token string) error {
 	switch {
+	case !a.leader:
+		return faultf(kindStale, "the list is empty, and the server that gave it knows of no leader")
 	case a.filtered:
 		return faultf(kindDenied, "the list is empty because ACLs filtered it; give the token service:read and node:read")
 	case a.denyDefault && token == "":
