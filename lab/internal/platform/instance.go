@@ -2,6 +2,7 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,6 +37,8 @@ type Instance struct {
 	env      []string
 	proc     *Process
 	frozen   bool
+
+	logTo, unread *os.File // nil: the log goes to a file
 }
 
 // Process is the present process of the instance.
@@ -60,9 +63,16 @@ func (i *Instance) Launch() error {
 		fmt.Sprintf("KEELSON_OPS__ADDRESS=127.0.0.1:%d", i.Ops), "KEELSON_DEBUG__ADDRESS=off", "KEELSON_DRAIN__QUIET=500ms",
 		"GOMAXPROCS=2")
 	cmd.Env = append(cmd.Env, i.env...)
+	if i.logTo != nil {
+		cmd.Stdout, cmd.Stderr = i.logTo, i.logTo
+	}
 	var err error
 	i.proc, err = i.platform.spawn.start(i.ID, i.platform.Dir, cmd)
 	i.frozen = false
+	if i.logTo != nil {
+		err = errors.Join(err, i.logTo.Close()) // the process has its own
+		i.logTo = nil
+	}
 	return err
 }
 
@@ -110,6 +120,10 @@ func (i *Instance) Stop() error {
 func (i *Instance) Kill() {
 	if i.running() {
 		i.proc.Kill()
+	}
+	if i.unread != nil {
+		_ = i.unread.Close()
+		i.unread = nil
 	}
 }
 
