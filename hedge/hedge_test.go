@@ -75,11 +75,16 @@ type run struct {
 	sent     atomic.Int32
 	canceled atomic.Int32
 	records  sync.Map
+	returned atomic.Bool
+	late     func() // told of an attempt that begins after the call has returned
 }
 
 func (r *run) invoke(ctx context.Context, _ string, _, reply any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
 	c := call.From(ctx)
 	r.records.Store(c, true)
+	if r.returned.Load() && r.late != nil {
+		r.late()
+	}
 	n := c.Attempts.Add(1)
 	r.sent.Store(n)
 	a := r.attempts[n-1]
@@ -112,6 +117,7 @@ func (c *client) call(name string, timeout time.Duration, r *run, opts ...grpc.C
 	record := &call.Call{Context: ctx, Method: c.table.Lookup(name), Side: call.Client, Start: start}
 	reply := &wrapperspb.StringValue{}
 	err := c.method(name).Invoke(record, name, &wrapperspb.StringValue{}, reply, nil, r.invoke, opts...)
+	r.returned.Store(true)
 	return reply.GetValue(), time.Since(start), err
 }
 
@@ -376,7 +382,7 @@ func TestNeverMoreThanOneAnswer(t *testing.T) {
 				second.after = time.Duration(n/192%8) * ms
 			}
 			calls.Go(func() {
-				r := &run{attempts: []attempt{first, second}}
+				r := &run{attempts: []attempt{first, second}, late: func() { t.Error("an attempt began after the call") }}
 				value, took, err := c.call(get, 50*ms, r)
 				switch {
 				case err == nil && value != "first" && value != "second":

@@ -163,8 +163,13 @@ func TestWhatTheOptionsPointAtIsTheWinners(t *testing.T) {
 	for name, fails := range map[string]error{"answers": nil, "says that it is not there": status.Error(codes.NotFound, "x")} {
 		t.Run(name, func(t *testing.T) {
 			a, b := start(t, "a"), start(t, "b")
-			a.fails, b.fails = fails, fails
 			c := balanced(t, hedge.New(nil), a, b)
+			for range 2 { // both are connected
+				if _, err := c.UnaryCall(within(t), &testpb.SimpleRequest{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.fails, b.fails = fails, fails
 			thaw := a.freeze()
 			defer thaw()
 			var header, header2, trailer metadata.MD
