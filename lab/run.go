@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(args) > 0 && args[0] == "report" {
-		return errors.New("report: not here yet")
+		return writeReport(root, args[1:])
 	}
 	s, err := parse(args)
 	if err != nil {
@@ -132,6 +133,30 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 		return errFailed
 	}
 	return nil
+}
+
+// writeReport writes docs/reliability.md from files that -json wrote.
+func writeReport(root string, names []string) error {
+	if len(names) == 0 {
+		return errors.New("report: give the JSON files of full runs: go -C lab run . report FILE...")
+	}
+	var files []*report.File
+	for _, name := range names {
+		f, err := report.Read(name)
+		if err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+		files = append(files, f)
+	}
+	var order []string
+	for _, r := range rows.All() {
+		order = append(order, r.Name)
+	}
+	var page bytes.Buffer
+	if err := report.Markdown(&page, files, order); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return os.WriteFile(filepath.Join(root, "docs", "reliability.md"), page.Bytes(), 0o644) //nolint:gosec // for everybody to read
 }
 
 // choose finds the rows that -faults names.

@@ -53,7 +53,7 @@ func atLeast(share float64, name string, which func(*history.Call) bool) Check {
 	return func(o *Outcome) check.Verdict {
 		n, failed := count(o.Calls, which)
 		lower, _ := stat.ClopperPearson(n-failed, n, confidence)
-		allowed := int(math.Ceil((1 - share) * float64(n)))
+		allowed := int(math.Ceil((1-share)*float64(n) - 1e-9))
 		ok := failed <= allowed && n > 0
 		if o.Full {
 			ok = lower >= share
