@@ -57,7 +57,13 @@ func (p *platform) start(id string, env ...string) *instance {
 // that is a file.
 func (p *platform) startTo(id string, log io.Writer, env ...string) *instance {
 	p.t.Helper()
-	i := &instance{cmd: exec.Command(binary(p.t, "services/user/cmd/user")), log: &bytes.Buffer{}, done: make(chan struct{})} //nolint:gosec // built here
+	return p.startProgram("services/user/cmd/user", id, log, env...)
+}
+
+// startProgram is startTo for an instance of any service.
+func (p *platform) startProgram(program, id string, log io.Writer, env ...string) *instance {
+	p.t.Helper()
+	i := &instance{cmd: exec.Command(binary(p.t, program)), log: &bytes.Buffer{}, done: make(chan struct{})} //nolint:gosec // built here
 	i.cmd.Dir = p.dir
 	i.cmd.Stdout, i.cmd.Stderr = log, log
 	i.cmd.Env = append(os.Environ(),
