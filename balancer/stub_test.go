@@ -66,7 +66,13 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 	}
 	cc := &stubConn{}
 	p := builder{}.Build(cc, balancer.BuildOptions{}).(*lb)
-	tb.Cleanup(p.Close)
+	tb.Cleanup(func() {
+		select {
+		case <-p.stopped: // the test has closed it
+		default:
+			p.Close()
+		}
+	})
 	var s resolver.State
 	for k := range n {
 		address := fmt.Sprintf("10.0.%d.%d:80", k/250, k%250)
@@ -76,7 +82,7 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 	if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: s, BalancerConfig: parsed}); err != nil {
 		tb.Fatal(err)
 	}
-	for len(p.fallback.Load().subs) < n || !p.asleep.Load() {
+	for len(p.fallback.Load().subs) < n {
 		runtime.Gosched()
 	}
 	if child != nil {

@@ -1,0 +1,188 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/policy"
+	"github.com/keelson-dev/keelson/target"
+)
+
+// counting gives its connections in turn and counts what becomes of its picks.
+type counting struct {
+	subs        []*subConn
+	next        int
+	open, twice atomic.Int64
+	zero        atomic.Int64 // done with nothing sent: given back
+	err         error
+}
+
+func (p *counting) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	if p.err != nil {
+		return balancer.PickResult{}, p.err
+	}
+	p.next++
+	p.open.Add(1)
+	var once atomic.Bool
+	return balancer.PickResult{SubConn: p.subs[p.next%len(p.subs)], Done: func(i balancer.DoneInfo) {
+		if once.Swap(true) {
+			p.twice.Add(1)
+		}
+		if !i.BytesSent && i.Err == nil {
+			p.zero.Add(1)
+		}
+		p.open.Add(-1)
+	}}, nil
+}
+
+var (
+	errTest = status.Error(codes.Internal, "x")
+	sent    = balancer.DoneInfo{BytesSent: true, BytesReceived: true}
+	failed  = balancer.DoneInfo{BytesSent: true, BytesReceived: true, Err: errTest}
+)
+
+func newCall() *call.Call {
+	return &call.Call{Context: context.Background(), Method: &policy.Method{FullName: "/test.v1.Test/Get"}}
+}
+
+func pickFor(t *testing.T, cc *stubConn, c *call.Call) balancer.PickResult {
+	t.Helper()
+	r, err := cc.picker.Pick(balancer.PickInfo{FullMethodName: c.Method.FullName, Ctx: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestEveryPickOfTheWrappedPolicyIsReportedOnce(t *testing.T) {
+	for name, prepare := range map[string]func(p *lb){
+		"all are well":       func(*lb) {},
+		"one is out":         func(p *lb) { p.list[0].state.Store(uint32(target.BreakerOpen)) },
+		"all are out":        func(p *lb) { eachOf(p, func(i *instance) { i.state.Store(uint32(target.BreakerOpen)) }) },
+		"one is half-open":   func(p *lb) { p.list[0].state.Store(uint32(target.BreakerHalfOpen)) },
+		"all are thinned":    func(p *lb) { eachOf(p, func(i *instance) { i.share.Store(fullShare / 50) }) },
+		"all are at nothing": func(p *lb) { eachOf(p, func(i *instance) { i.share.Store(0) }) },
+		"all are away":       func(p *lb) { eachSub(p, func(s *subConn) { s.up.Store(false) }) },
+		"a panic":            func(p *lb) { p.panicking.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			child := &counting{}
+			p, cc := stubPolicy(t, 3, `{}`, func(subs []*subConn) balancer.Picker { child.subs = subs; return child })
+			prepare(p)
+			for n := range 300 {
+				c := newCall()
+				for range 1 + n%3 { // retries
+					pickFor(t, cc, c).Done([]balancer.DoneInfo{sent, failed, {}}[n%3])
+				}
+			}
+			if child.open.Load() != 0 || child.twice.Load() != 0 {
+				t.Errorf("%d picks are still open, %d were reported twice", child.open.Load(), child.twice.Load())
+			}
+			eachOf(p, func(i *instance) {
+				if i.flights.Load() != 0 || i.calls.first != nil || i.calls.last != nil {
+					t.Errorf("%s has calls in flight: %d", i.address, i.flights.Load())
+				}
+			})
+		})
+	}
+}
+
+func eachOf(p *lb, do func(*instance)) {
+	for _, i := range p.instancesNow() {
+		do(i)
+	}
+}
+
+func eachSub(p *lb, do func(*subConn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.subs {
+		do(s)
+	}
+}
+
+func TestAttemptsOfOneCallGoToDifferentInstances(t *testing.T) {
+	child := &counting{}
+	_, cc := stubPolicy(t, 3, `{}`, func(subs []*subConn) balancer.Picker { child.subs = subs[:1]; return child }) // always the same
+	for range 100 {
+		c, seen := newCall(), map[balancer.SubConn]bool{}
+		for range 3 {
+			r := pickFor(t, cc, c)
+			defer r.Done(sent)
+			seen[r.SubConn] = true
+		}
+		if len(seen) != 3 || c.Attempts.Load() != 3 {
+			t.Fatalf("%d attempts went to %d instances", c.Attempts.Load(), len(seen))
+		}
+	}
+}
+
+func TestWhatWasNotSentIsNoAttempt(t *testing.T) {
+	_, cc := stubPolicy(t, 2, `{}`, func(subs []*subConn) balancer.Picker { return &counting{subs: subs} })
+	c := newCall()
+	r := pickFor(t, cc, c)
+	r.Done(balancer.DoneInfo{}) // gRPC found the connection gone
+	if c.Attempts.Load() != 0 {
+		t.Errorf("%d attempts", c.Attempts.Load())
+	}
+	pickFor(t, cc, c).Done(sent)
+	if c.Attempts.Load() != 1 {
+		t.Errorf("%d attempts", c.Attempts.Load())
+	}
+}
+
+func TestErrorsOfTheWrappedPolicyPassUnchanged(t *testing.T) {
+	for _, want := range []error{balancer.ErrNoSubConnAvailable, errors.New("connection refused")} {
+		_, cc := stubPolicy(t, 1, `{}`, func([]*subConn) balancer.Picker { return &counting{err: want} })
+		if _, err := cc.picker.Pick(balancer.PickInfo{FullMethodName: "/a/b", Ctx: t.Context()}); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+}
+
+func TestPickAllocatesOnce(t *testing.T) {
+	_, cc := stubPolicy(t, 3, `{}`, func(subs []*subConn) balancer.Picker { return &turns{subs: subs} })
+	c := newCall()
+	info := balancer.PickInfo{FullMethodName: c.Method.FullName, Ctx: c}
+	n := testing.AllocsPerRun(1000, func() {
+		c.Attempts.Store(0)
+		r, err := cc.picker.Pick(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Done(sent)
+	})
+	if n > 1 { // gobreaker's
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestHalfOpenInstanceGetsOnlyUnaryCallsThatMayBeRepeated(t *testing.T) {
+	once := &policy.Method{FullName: "/test.v1.Test/Once"}
+	for name, tc := range map[string]struct {
+		c    *call.Call
+		m    *method
+		want verdict
+	}{
+		"unary, nothing known":  {nil, &method{unary: true}, admitted},
+		"unary, repeatable":     {&call.Call{Method: once}, &method{unary: true}, admitted},
+		"a stream":              {&call.Call{Method: once}, &method{}, refused},
+		"a stream without more": {nil, &method{}, refused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := stubPolicy(t, 1, `{}`, nil)
+			i := p.list[0]
+			i.state.Store(uint32(target.BreakerHalfOpen))
+			if got := i.admit(tc.c, tc.m, false); got != tc.want {
+				t.Errorf("%s, want %s", got, tc.want)
+			}
+		})
+	}
+}
