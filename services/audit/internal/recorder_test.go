@@ -32,8 +32,11 @@ func record(store repository.Ledger, users userv1.UserServiceClient, owner strin
 	}
 }
 
+// pass lets time pass by the clock of the bubble that it is called in.
+func pass(d time.Duration) { <-time.After(d) }
+
 // settle lets pass what is longer than any lease, patience or pause.
-func settle() { time.Sleep(30 * time.Second) } // the bubble's clock
+func settle() { pass(30 * time.Second) }
 
 func wantLines(t *testing.T, store repository.Store, want ...string) {
 	t.Helper()
@@ -149,7 +152,7 @@ func TestASilentWatchIsGivenUp(t *testing.T) {
 		stop := record(store, d, "a")
 		defer stop()
 		defer close(silent)
-		time.Sleep(2500 * time.Millisecond) // the bubble's clock: the end of the initial state, and a bookmark
+		pass(2500 * time.Millisecond) // the end of the initial state, and bookmarks
 		d.rename("ada", "Ada")
 		time.AfterFunc(6*time.Second, func() { silent <- struct{}{} })
 		settle()
@@ -216,7 +219,7 @@ func breakEverything(t *testing.T, random *rand.Rand) {
 		one, other := record(flaky, d, fmt.Sprint("a", round)), record(flaky, d, fmt.Sprint("b", round))
 		for range 20 {
 			act(d, intn, fmt.Sprint("user", intn(5)))
-			time.Sleep(time.Duration(intn(200)) * time.Millisecond) // the bubble's clock
+			pass(time.Duration(intn(200)) * time.Millisecond)
 		}
 		one()
 		other()
@@ -257,16 +260,17 @@ func act(d *directory, n func(int) int, id string) {
 	d.mu.Lock()
 	u := d.users[id]
 	d.mu.Unlock()
-	switch {
+	deleted := u.GetDeleteTime() != nil
+	switch choice := n(6); {
 	case u == nil:
 		d.rename(id, "new")
-	case u.GetDeleteTime() != nil && n(2) == 0:
+	case deleted && choice < 3:
 		d.purge(id)
-	case u.GetDeleteTime() != nil:
+	case deleted:
 		d.remove(id, false)
-	case n(4) == 0:
+	case choice == 0:
 		d.remove(id, true)
-	case n(4) == 0:
+	case choice == 1:
 		d.suspend(id, u.GetState() == userv1.User_STATE_ACTIVE)
 	default:
 		d.rename(id, fmt.Sprint("name ", n(1_000_000)))
@@ -348,7 +352,7 @@ func TestAnotherRecorderTakesOver(t *testing.T) {
 					stop()
 				}
 				d.rename("ada", "Ada")
-				time.Sleep(c.most) // the bubble's clock
+				pass(c.most)
 				wantLines(t, store, "GAP", "CREATED ada")
 			})
 		})
