@@ -64,7 +64,7 @@ func (f *fleet) load(c *client, rate int, during time.Duration) (made, lost int6
 // What the budget is there for: an instance with a third of the calls hangs, and
 // leaves rotation after two seconds.
 func TestNoCallIsLostWhileAnInstanceHangsForTwoSeconds(t *testing.T) {
-	for _, rate := range []int{3, 20, 200, 1000} {
+	for _, rate := range []int{3, 20, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t)
 			begin := time.Now()
@@ -72,7 +72,7 @@ func TestNoCallIsLostWhileAnInstanceHangsForTwoSeconds(t *testing.T) {
 				since := now.Sub(begin) % (30 * time.Second)
 				return since >= 15*time.Second && since < 17*time.Second
 			}}
-			made, lost := f.load(c, rate, 90*time.Second)
+			made, lost := f.load(c, rate, 50*time.Second)
 			if lost > 0 {
 				t.Errorf("at %d/s: %d of %d calls were lost", rate, lost, made)
 			}
@@ -84,7 +84,7 @@ func TestNoCallIsLostWhileAnInstanceHangsForTwoSeconds(t *testing.T) {
 }
 
 func TestHedgesAreOneInTenCallsHoweverManyHang(t *testing.T) {
-	for _, rate := range []int{3, 30, 100, 1000} {
+	for _, rate := range []int{3, 30, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t)
 			begin := time.Now()
@@ -139,7 +139,7 @@ func TestTheBudgetHoldsUnderConcurrency(t *testing.T) {
 		c := newClient(t, policy.Override{Method: get, HedgeDelay: ms})
 		f := &fleet{every: 1, hanging: func(time.Time) bool { return true }}
 		var calls sync.WaitGroup
-		for range 2000 {
+		for range 1000 {
 			calls.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 				defer cancel()
@@ -147,8 +147,8 @@ func TestTheBudgetHoldsUnderConcurrency(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if hedges := f.attempts.Load() - 2000; hedges != 200 {
-			t.Errorf("%d hedges of 2000 calls at once", hedges)
+		if hedges := f.attempts.Load() - 1000; hedges != 100 {
+			t.Errorf("%d hedges of 1000 calls at once", hedges)
 		}
 	})
 }

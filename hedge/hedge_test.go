@@ -372,7 +372,7 @@ func TestNeverMoreThanOneAnswer(t *testing.T) {
 		c := newClient(t, policy.Override{Method: get, HedgeDelay: 5 * ms})
 		answers := []attempt{{0, "", nil}, {0, "", errDown}, {0, "", errMissing}, hangs}
 		var calls sync.WaitGroup
-		for n := range 4000 {
+		for n := range 2000 {
 			first, second := answers[n%4], answers[n/4%4]
 			first.value, second.value = "first", "second"
 			if n%4 != 3 {

@@ -49,7 +49,7 @@ func TestTheDelayIsTheNinetyFifthPercentile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newClient(t, policy.Override{Method: get, HedgeDelay: -1, Timeout: time.Hour})
-				all := draw(4096, sample)
+				all := draw(2048, sample)
 				slices.Sort(all)
 				exact := all[len(all)*95/100]
 				rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
