@@ -36,9 +36,14 @@ type fake struct {
 
 func newFake(t *testing.T, answer func(n int, r *http.Request) reply) *fake {
 	t.Helper()
+	f := serveFake(answer)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func serveFake(answer func(n int, r *http.Request) reply) *fake {
 	f := &fake{answer: answer}
 	f.Server = httptest.NewServer(f)
-	t.Cleanup(f.Close)
 	return f
 }
 
