@@ -27,7 +27,7 @@ const unaryCall = "/grpc.testing.TestService/UnaryCall"
 type instance struct {
 	testpb.UnimplementedTestServiceServer
 	name    string
-	fails   error
+	fails   error // guarded by mu, as frozen is
 	seen    atomic.Int64
 	address string
 	conn    *grpc.ClientConn
@@ -39,7 +39,19 @@ func (i *instance) UnaryCall(ctx context.Context, req *testpb.SimpleRequest) (*t
 	i.seen.Add(1)
 	_ = grpc.SetHeader(ctx, metadata.Pairs("instance", i.name))
 	_ = grpc.SetTrailer(ctx, metadata.Pairs("instance-trailer", i.name))
-	return &testpb.SimpleResponse{Username: i.name, Payload: req.GetPayload()}, i.fails
+	return &testpb.SimpleResponse{Username: i.name, Payload: req.GetPayload()}, i.failure()
+}
+
+func (i *instance) failure() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fails
+}
+
+func (i *instance) fail(err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fails = err
 }
 
 // freeze stops what the instance says on the wire, as SIGSTOP does; the returned
@@ -169,7 +181,8 @@ func TestWhatTheOptionsPointAtIsTheWinners(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			a.fails, b.fails = fails, fails
+			a.fail(fails)
+			b.fail(fails)
 			thaw := a.freeze()
 			defer thaw()
 			var header, header2, trailer metadata.MD
