@@ -57,7 +57,7 @@ func parse(args []string) (settings, error) {
 }
 
 func run(ctx context.Context, args []string) error {
-	root, err := findRoot()
+	root, err := platform.FindRoot()
 	if err != nil {
 		return err
 	}
@@ -161,37 +161,16 @@ func writeReport(root string, names []string) error {
 
 // choose finds the rows that -faults names.
 func choose(names string) ([]rows.Row, error) {
-	all := rows.All()
 	if names == "all" {
-		return all, nil
+		return rows.All(), nil
 	}
 	var chosen []rows.Row
 	for name := range strings.SplitSeq(names, ",") {
-		found := false
-		for _, r := range all {
-			if r.Name == strings.TrimSpace(name) {
-				chosen, found = append(chosen, r), true
-			}
-		}
-		if !found {
+		r, ok := rows.Named(strings.TrimSpace(name))
+		if !ok {
 			return nil, fmt.Errorf("-faults: there is no row %q; -list shows them", name)
 		}
+		chosen = append(chosen, r)
 	}
 	return chosen, nil
-}
-
-// findRoot finds the directory of the module that is measured.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if text, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(text), "module github.com/keelson-dev/keelson\n") {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("find the Keelson module: run the lab as go -C lab run .")
-		}
-	}
 }

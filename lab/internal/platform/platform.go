@@ -25,6 +25,9 @@ type Config struct {
 	Root string
 	// Registry is consul or file.
 	Registry string
+	// Programs are the packages of the services, under Root. Default: user and
+	// audit.
+	Programs map[string]string
 	// Log is told what is going on.
 	Log func(format string, args ...any)
 }
@@ -95,10 +98,10 @@ func Open(ctx context.Context, cfg Config) (*Platform, error) {
 }
 
 func (p *Platform) open(ctx context.Context) error {
-	for name, pkg := range map[string]string{"user": "services/user/cmd/user", "audit": "services/audit/cmd/audit"} {
-		if _, err := os.Stat(filepath.Join(p.cfg.Root, pkg)); err != nil {
-			continue
-		}
+	if p.cfg.Programs == nil {
+		p.cfg.Programs = map[string]string{"user": "services/user/cmd/user", "audit": "services/audit/cmd/audit"}
+	}
+	for name, pkg := range p.cfg.Programs {
 		p.cfg.Log("building %s", pkg)
 		program, err := Build(p.cfg.Root, pkg)
 		if err != nil {
@@ -376,6 +379,23 @@ func (p *Platform) Close() error {
 	}
 	p.spawn.close()
 	return err
+}
+
+// FindRoot finds the directory of the Keelson module, from the present one
+// upwards.
+func FindRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if text, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil && strings.HasPrefix(string(text), "module github.com/keelson-dev/keelson\n") {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("find the Keelson module: run the lab as go -C lab run .")
+		}
+	}
 }
 
 // Remove removes logs and data.

@@ -186,3 +186,25 @@ func fullOnly(c Check) Check {
 		return v
 	}
 }
+
+// busyP99 is a p99 before the fault at which the machine cannot serve the
+// platform as it is when all is well.
+const busyP99 = 150 * time.Millisecond
+
+// calm leaves a check out of the short form when the machine was too busy for
+// the platform before there was a fault: calls then wait for a processor for as
+// long as hedges and deadlines take, whatever the chassis does.
+func calm(c Check) Check {
+	return func(o *Outcome) check.Verdict {
+		v := c(o)
+		var before []time.Duration
+		for _, call := range check.Window(o.Calls, 0, o.Begun) {
+			before = append(before, call.Latency())
+		}
+		if p99 := stat.Percentiles(before).P99; !o.Full && p99 > busyP99 {
+			v.Timed = true
+			v.Detail += fmt.Sprintf("; the machine was busy before the fault (p99 %s): not counted", p99.Round(time.Millisecond))
+		}
+		return v
+	}
+}

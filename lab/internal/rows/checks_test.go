@@ -197,3 +197,22 @@ func TestRowsAreWhole(t *testing.T) {
 		}
 	}
 }
+
+func TestABusyMachineExcusesTheShortFormOnly(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		for _, busy := range []bool{false, true} {
+			o := well()
+			o.Full = full
+			fail(o.Calls[1])
+			if busy {
+				for _, c := range between(o, 0, o.Begun) {
+					c.End = c.Start + 200*ms
+				}
+			}
+			v := rows.Calm(rows.NoneFailed)(o)
+			if v.OK || v.Timed != (busy && !full) {
+				t.Errorf("full %t, busy %t: %+v", full, busy, v)
+			}
+		}
+	}
+}

@@ -15,4 +15,5 @@ var (
 	RecoveryWithin  = recoveryWithin
 	AttemptsAtMost  = attemptsAtMost
 	Enough          = enough
+	Calm            = calm
 )

@@ -40,7 +40,7 @@ func packets(name, what string, cut func(*platform.Network, int) error) Row {
 			e.Heal("packets pass again")
 			return err
 		},
-		Checks: []Check{lostAreInFlight, hedgedNeverFail, outWithin(2 * time.Second), probesOnly, backWithin(30 * time.Second),
+		Checks: []Check{calm(lostAreInFlight), calm(hedgedNeverFail), outWithin(2 * time.Second), calm(probesOnly), backWithin(30 * time.Second),
 			fullOnly(atLeast(0.999, "all calls", every)), fullOnly(atLeast(0.9999, "hedged calls", func(c *history.Call) bool { return hedged(c.Kind) }))},
 	}
 }
@@ -61,7 +61,7 @@ func resetsRow() Row {
 			e.Heal("connections hold again")
 			return err
 		},
-		Checks: []Check{atLeast(0.999, "all calls", every), hedgedNeverFail, outWithin(2 * time.Second), backWithin(30 * time.Second)},
+		Checks: []Check{calm(atLeast(0.999, "all calls", every)), calm(hedgedNeverFail), outWithin(2 * time.Second), backWithin(30 * time.Second)},
 	}
 }
 
@@ -82,7 +82,7 @@ func loss(name string, share float64) Row {
 			e.Heal("the link is well")
 			return err
 		},
-		Checks: []Check{atLeast(0.999, "all calls", every)},
+		Checks: []Check{calm(atLeast(0.999, "all calls", every))},
 	}
 }
 

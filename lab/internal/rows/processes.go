@@ -74,7 +74,7 @@ func killRow() Row {
 			}
 			return nil
 		},
-		Checks: []Check{atLeast(0.9999, "all calls", every), noTrafficAfter(time.Second), backWithin(30 * time.Second)},
+		Checks: []Check{calm(atLeast(0.9999, "all calls", every)), noTrafficAfter(time.Second), backWithin(30 * time.Second)},
 	}
 }
 
@@ -92,7 +92,7 @@ func freezeRow() Row {
 			e.Heal("SIGCONT of " + v.ID)
 			return err
 		},
-		Checks: []Check{lostAreInFlight, hedgedNeverFail, outWithin(2 * time.Second), probesOnly, backWithin(30 * time.Second),
+		Checks: []Check{calm(lostAreInFlight), calm(hedgedNeverFail), outWithin(2 * time.Second), calm(probesOnly), backWithin(30 * time.Second),
 			fullOnly(atLeast(0.999, "all calls", every)), fullOnly(atLeast(0.9999, "hedged calls", func(c *history.Call) bool { return hedged(c.Kind) }))},
 	}
 }
@@ -111,7 +111,7 @@ func slowRow() Row {
 			e.Heal(e.Victim().ID + " is as fast as before")
 			return err
 		},
-		Checks: []Check{atLeast(0.999, "all calls", every), shareFalls(0.8, 5*time.Second)},
+		Checks: []Check{calm(atLeast(0.999, "all calls", every)), shareFalls(0.8, 5*time.Second)},
 	}
 }
 
@@ -129,6 +129,6 @@ func failingRow() Row {
 			e.Heal(e.Victim().ID + " is well again")
 			return err
 		},
-		Checks: []Check{atLeast(0.999, "all calls", every), shareFalls(0.8, 5*time.Second)},
+		Checks: []Check{calm(atLeast(0.999, "all calls", every)), shareFalls(0.8, 5*time.Second)},
 	}
 }

@@ -52,14 +52,14 @@ func registryRows() []Row {
 			Needs:  []Need{Consul},
 			Short:  Params{Before: 2 * time.Second, Fault: 8 * time.Second, After: time.Second},
 			Full:   Params{Before: 30 * time.Second, Fault: 5 * time.Minute, After: 30 * time.Second},
-			Inject: flap, Checks: []Check{atLeast(0.999, "all calls", every)},
+			Inject: flap, Checks: []Check{calm(atLeast(0.999, "all calls", every))},
 		},
 		{
 			Name: "all-critical", Promise: "all checks critical at once: at least 99.9 %; picker rebuilds bounded",
 			Needs:  []Need{Consul},
 			Short:  Params{Before: 2 * time.Second, Fault: 6 * time.Second, After: time.Second},
 			Full:   Params{Before: 30 * time.Second, Fault: 5 * time.Minute, After: 30 * time.Second},
-			Inject: allCritical, Checks: []Check{atLeast(0.999, "all calls", every)},
+			Inject: allCritical, Checks: []Check{calm(atLeast(0.999, "all calls", every))},
 		},
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // storeRows are the faults of PostgreSQL and SQLite.
 func storeRows() []Row {
-	checks := []Check{retryInfo, recoveryWithin(5 * time.Second)}
+	checks := []Check{calm(retryInfo), recoveryWithin(5 * time.Second)}
 	slow := platform.Shape{StoreProxy: true}
 	tight := platform.Shape{StoreProxy: true, Env: "KEELSON_STORE__POSTGRES__MAX_CONNS=3"}
 	short := Params{Before: 2 * time.Second, Fault: 4 * time.Second, After: 7 * time.Second}

@@ -1,0 +1,103 @@
+// Command baseline runs three rows of the lab against plain grpc-go: a client
+// and servers with a registration in Consul by hand, round_robin, and nothing of
+// the chassis. The table has the same columns, so that it says what the chassis
+// is worth.
+//
+//	go -C lab run ./baseline [-faults rolling,kill9,sigstop] [-full] [-instances n] [-rate r] [-seed s] [-seeds n] [-json file]
+//
+// What does not hold here is no failure of the command.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/keelson-dev/keelson/lab/internal/platform"
+	"github.com/keelson-dev/keelson/lab/internal/report"
+	"github.com/keelson-dev/keelson/lab/internal/rows"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "baseline:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to do
+	}
+}
+
+func run(ctx context.Context) error {
+	var o rows.Options
+	faults := flag.String("faults", "rolling,kill9,sigstop", "rows to run")
+	seeds := flag.Int("seeds", 1, "how often each row is run, each time with the next seed")
+	to := flag.String("json", "", "file to write the results to")
+	flag.BoolVar(&o.Full, "full", false, "the full form")
+	flag.IntVar(&o.Instances, "instances", 3, "instances of the server")
+	flag.Float64Var(&o.Rate, "rate", 200, "calls per second; a row may have a rate of its own")
+	flag.DurationVar(&o.Duration, "duration", 0, "how long the fault lasts; 0: as the row says")
+	flag.Uint64Var(&o.Seed, "seed", 1, "decides what is called and when")
+	flag.Parse()
+	root, err := platform.FindRoot()
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	o.Root = root
+	o.Log = func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%6.1fs %s\n", time.Since(begun).Seconds(), fmt.Sprintf(format, args...))
+	}
+	p, err := platform.Open(ctx, platform.Config{Root: root, Registry: "consul", Log: o.Log, Programs: map[string]string{"user": "lab/baseline/server"}})
+	if err != nil {
+		return err
+	}
+	return errors.Join(table(ctx, p, o, strings.Split(*faults, ","), *seeds, *to), p.Close(), p.Remove())
+}
+
+// table runs the rows and prints them.
+func table(ctx context.Context, p *platform.Platform, o rows.Options, names []string, seeds int, to string) error {
+	file := &report.File{Conditions: report.Here(o.Root)}
+	file.Conditions.Registry, file.Conditions.Rate, file.Conditions.Instances, file.Conditions.Full = "consul, by hand", o.Rate, o.Instances, o.Full
+	report.Head(os.Stdout)
+	for _, name := range names {
+		row, ok := rows.Named(name)
+		if !ok {
+			return fmt.Errorf("-faults: there is no row %q", name)
+		}
+		for n := range seeds {
+			with := o
+			with.Seed += uint64(n) //nolint:gosec // at least 0
+			r, err := rows.RunPlain(ctx, p, row, with, dial)
+			if err != nil {
+				return err
+			}
+			r.Row = "baseline-" + r.Row
+			r.Line(os.Stdout)
+			file.Results = append(file.Results, r)
+		}
+	}
+	if to == "" {
+		return nil
+	}
+	return file.Write(to)
+}
+
+// dial makes the connection that a team makes without a chassis.
+func dial(p *platform.Platform, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	client, err := p.Consul.Members()[0].API()
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient(scheme+":///user", append(opts,
+		grpc.WithResolvers(&builder{client}), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`))...)
+}
