@@ -49,6 +49,7 @@ func newBreaker(halfOpen bool, changed func(target.BreakerState)) *breaker {
 			}
 			switch to {
 			case gobreaker.StateOpen:
+				b.ended.Store(true) // a pick under way may still be let through as half-open, and must change nothing
 				changed(target.BreakerOpen)
 			case gobreaker.StateClosed:
 				changed(target.BreakerClosed)

@@ -126,10 +126,10 @@ func parse(raw json.RawMessage) (*parsed, error) {
 }
 
 func (c Config) childJSON() json.RawMessage {
-	switch {
-	case c.Policy == LeastRequest:
+	switch c.Policy {
+	case LeastRequest:
 		return fmt.Appendf(nil, `{"choiceCount": %d}`, cmp.Or(c.Choices, defaultChoices))
-	case c.Policy == RingHash:
+	case RingHash:
 		b, err := json.Marshal(map[string]string{"requestHashHeader": cmp.Or(c.HashHeader, defaultHashKey)})
 		if err == nil {
 			return b

@@ -136,7 +136,7 @@ func TestInstanceThatIsKilledAndStartedAgain(t *testing.T) {
 		for range 5 {
 			load.Run(t.Context(), conn)
 			f.Instance(0).Kill()
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			if o := load.Run(t.Context(), conn); o.Failed > 0 {
 				t.Errorf("after it was killed: %+v", o)
 			}
@@ -161,7 +161,7 @@ func TestInstanceThatSaysItDoesNotServeGetsNoCalls(t *testing.T) {
 					t.Errorf("%+v", o)
 				}
 				f.Instance(0).SetServing(false)
-				time.Sleep(time.Second)
+				pass(time.Second)
 				var o balancertest.Outcome
 				shares := f.Shares(func() { o = load.Run(t.Context(), conn) })
 				if shares[0] > 0 || o.Failed > 0 {

@@ -63,7 +63,6 @@ type life struct {
 	ejectedAt  time.Time
 	nextProbe  time.Duration
 	probing    bool
-	halfOpenAt time.Duration
 	goodProbes int
 	closedAt   time.Duration
 	ramping    bool

@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"log/slog"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -131,19 +132,30 @@ func newObserver(s *settings, name string) *observer {
 
 // close takes back what the gauges, which connections to one target share, hold of this one.
 func (o *observer) close() {
-	o.ejected.set(0)
-	o.panicking.set(0)
+	o.ejected.close()
+	o.panicking.close()
 }
 
-// level is one connection's part of a gauge. One goroutine at a time.
+// level is one connection's part of a gauge.
 type level struct {
-	gauge prometheus.Gauge
-	now   int
+	gauge  prometheus.Gauge
+	mu     sync.Mutex
+	now    int
+	closed bool
 }
 
 func (l *level) set(n int) {
-	if n != l.now {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n != l.now && !l.closed {
 		l.gauge.Add(float64(n - l.now))
 		l.now = n
 	}
+}
+
+func (l *level) close() {
+	l.set(0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 }

@@ -86,6 +86,8 @@ func TestEveryPickOfTheWrappedPolicyIsReportedOnce(t *testing.T) {
 				t.Errorf("%d picks are still open, %d were reported twice", child.open.Load(), child.twice.Load())
 			}
 			eachOf(p, func(i *instance) {
+				i.mu.Lock()
+				defer i.mu.Unlock()
 				if i.flights.Load() != 0 || i.calls.first != nil || i.calls.last != nil {
 					t.Errorf("%s has calls in flight: %d", i.address, i.flights.Load())
 				}

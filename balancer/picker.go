@@ -75,7 +75,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 			if best.sub != nil {
 				best.discard()
 			}
-			return k.commit(info, c, m, obs, next, report), nil
+			return k.commit(c, m, obs, next, report), nil
 		}
 		obs.discarded[next.verdict].Inc()
 		if best.sub != nil && best.verdict <= next.verdict {
@@ -87,20 +87,20 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		}
 		best = next
 	}
-	return k.settle(info, c, m, obs, best), nil
+	return k.settle(c, m, obs, best), nil
 }
 
 // settle takes any instance that is fit, else the best pick seen.
-func (k *picker) settle(info balancer.PickInfo, c *call.Call, m *method, obs *observer, best candidate) balancer.PickResult {
+func (k *picker) settle(c *call.Call, m *method, obs *observer, best candidate) balancer.PickResult {
 	panicking := k.policy.panicking.Load()
 	if sub := k.policy.fallback.Load().pick(c, panicking); sub != nil {
 		if report, ok := sub.inst.allow(panicking); ok {
 			best.discard()
-			return k.commit(info, c, m, obs, candidate{sub: sub}, report)
+			return k.commit(c, m, obs, candidate{sub: sub}, report)
 		}
 	}
 	report, _ := best.sub.inst.allow(panicking)
-	return k.commit(info, c, m, obs, best, report)
+	return k.commit(c, m, obs, best, report)
 }
 
 // admit tells whether the call may take the connection; report then belongs to the call.
@@ -119,7 +119,7 @@ func (s *subConn) admit(c *call.Call, m *method, panicking bool) (report func(er
 }
 
 // commit sends the call.
-func (k *picker) commit(info balancer.PickInfo, c *call.Call, m *method, obs *observer, chosen candidate, report func(error)) balancer.PickResult {
+func (k *picker) commit(c *call.Call, m *method, obs *observer, chosen candidate, report func(error)) balancer.PickResult {
 	p, i := k.policy, chosen.sub.inst
 	obs.picks.Inc()
 	f := p.flights.Get().(*flight)

@@ -108,26 +108,36 @@ func (p *lb) notice(now time.Duration) {
 // follow acts on the state of an instance's breaker.
 func (p *lb) follow(i *instance, now time.Duration) {
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	state := target.BreakerState(i.state.Load())
-	if state == i.life.noticed {
+	was := i.life.noticed
+	if state == was {
+		i.mu.Unlock()
 		return
 	}
-	was := i.life.noticed
 	i.life.noticed = state
-	switch state {
-	case target.BreakerOpen:
-		p.opened(i, now, was)
-	case target.BreakerClosed:
+	i.factors.recovery = rampFrom
+	if state == target.BreakerOpen {
+		i.opened(now, was)
+	} else {
 		i.life.closedAt, i.life.ramping = now, true
-		i.factors.recovery = rampFrom
-		i.publish()
-		p.log(slog.LevelInfo, "an instance is back: its share grows again", i, slog.Duration("out", p.since(i)))
+		i.score = score{fadedAt: now} // what it did before it went out is no evidence any more
+		i.factors.fit, i.factors.slow, i.factors.failing = 1, false, false
 	}
+	i.publish()
+	l := i.life
+	i.mu.Unlock()
+	// The lock is not held while somebody writes a log.
+	if state == target.BreakerOpen {
+		p.observer.Load().ejections[l.why].Inc()
+		p.log(slog.LevelWarn, "an instance is out: it gets no calls until a health check is answered", i,
+			slog.String("reason", string(l.why)), slog.Int("times", l.openings), slog.Duration("next_probe", l.nextProbe-now))
+		return
+	}
+	p.log(slog.LevelInfo, "an instance is back: its share grows again", i, l.out())
 }
 
 // opened accounts for an instance that went out. The caller holds the instance's lock.
-func (p *lb) opened(i *instance, now time.Duration, was target.BreakerState) {
+func (i *instance) opened(now time.Duration, was target.BreakerState) {
 	l := &i.life
 	if was == target.BreakerClosed {
 		l.ejectedAt = time.Now()
@@ -135,29 +145,26 @@ func (p *lb) opened(i *instance, now time.Duration, was target.BreakerState) {
 			l.openings = 0
 		}
 	}
+	l.why = reasonFailures
 	if i.unanswered.suspect {
 		l.why = reasonHang
-	} else {
-		l.why = reasonFailures
 	}
 	l.openings++
-	wait := openTime(l.openings)
-	l.nextProbe = now + wait
-	l.goodProbes = 0
-	i.factors.recovery = rampFrom
+	l.nextProbe = now + openTime(l.openings)
+	l.goodProbes, l.ramping = 0, false
 	i.factors.suspect, i.unanswered = false, silence{heardAt: now}
-	i.publish()
-	p.observer.Load().ejections[l.why].Inc()
-	p.log(slog.LevelWarn, "an instance is out: it gets no calls until a health check is answered", i,
-		slog.String("reason", string(l.why)), slog.Int("times", l.openings), slog.Duration("next_probe", wait))
 }
 
-func (p *lb) since(i *instance) time.Duration {
-	return time.Since(i.life.ejectedAt).Round(time.Millisecond)
+// out is how long the instance has been out.
+func (l life) out() slog.Attr {
+	return slog.Duration("out", time.Since(l.ejectedAt).Round(time.Millisecond))
 }
 
 func (p *lb) log(level slog.Level, msg string, i *instance, attrs ...slog.Attr) {
-	attrs = append(attrs, slog.String("instance", i.info.String()))
+	i.mu.Lock()
+	name := i.info.String()
+	i.mu.Unlock()
+	attrs = append(attrs, slog.String("instance", name))
 	p.observer.Load().log.LogAttrs(p.ctx, level, msg, attrs...)
 }
 

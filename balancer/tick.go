@@ -46,12 +46,19 @@ func (p *lb) tick(now time.Duration) {
 
 // ramp lets the share of an instance that is back grow. The caller holds the instance's lock.
 func (i *instance) ramp(now time.Duration) {
+	if i.life.ramping {
+		i.factors.recovery = i.recovery(now)
+		i.life.ramping = i.factors.recovery < 1
+	}
+}
+
+// recovery is what part of its share the instance has got back. The caller holds the instance's lock.
+func (i *instance) recovery(now time.Duration) float64 {
 	if !i.life.ramping {
-		return
+		return i.factors.recovery
 	}
 	part := (now - i.life.closedAt).Seconds() / rampTime.Seconds()
-	i.factors.recovery = min(1, rampFrom+(1-rampFrom)*part)
-	i.life.ramping = i.factors.recovery < 1
+	return min(1, rampFrom+(1-rampFrom)*part)
 }
 
 // recover probes an instance that is out when it is time to, and one that waits half-open for calls which do not come.
@@ -78,34 +85,42 @@ func (p *lb) recover(i *instance, now time.Duration) {
 func (p *lb) probed(i *instance, was target.BreakerState, r probeResult) {
 	now := p.now()
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.life.probing = false
-	if target.BreakerState(i.state.Load()) != was {
-		return
+	answers := false
+	if target.BreakerState(i.state.Load()) == was {
+		answers = i.probed(was, r == probeGood, now)
 	}
+	l := i.life
+	i.mu.Unlock()
+	if answers {
+		p.log(slog.LevelInfo, "an instance answers again: a few calls go to it", i, l.out())
+	}
+}
+
+// probed moves the instance on, and reports whether it is half-open from now on. The caller holds the instance's lock.
+func (i *instance) probed(was target.BreakerState, good bool, now time.Duration) bool {
+	l := &i.life
 	switch {
-	case r != probeGood && was == target.BreakerOpen:
-		i.life.openings++
-		i.life.nextProbe = now + openTime(i.life.openings)
-	case r != probeGood:
-		i.life.nextProbe = now + jitter(halfOpenEvery)
-		i.life.goodProbes = 0
+	case !good && was == target.BreakerOpen:
+		l.openings++
+		l.nextProbe = now + openTime(l.openings)
+		return false
+	case !good:
+		l.goodProbes = 0
 	case was == target.BreakerOpen:
-		i.life.goodProbes = 1
-		i.life.halfOpenAt, i.life.nextProbe = now, now+jitter(halfOpenEvery)
-		i.life.noticed = target.BreakerHalfOpen
+		l.goodProbes = 1
+		l.noticed = target.BreakerHalfOpen
 		i.begin(true)
 		i.state.Store(uint32(target.BreakerHalfOpen))
-		p.log(slog.LevelInfo, "an instance answers again: a few calls go to it", i, slog.Duration("out", p.since(i)))
 	default:
-		i.life.goodProbes++
-		i.life.nextProbe = now + jitter(halfOpenEvery)
-		if i.life.goodProbes >= halfOpenProbes {
+		if l.goodProbes++; l.goodProbes >= halfOpenProbes {
 			i.begin(false)
 			i.state.Store(uint32(target.BreakerClosed))
 			i.changed.Store(true)
 		}
 	}
+	l.nextProbe = now + jitter(halfOpenEvery)
+	return good && was == target.BreakerOpen
 }
 
 // reconnected hears that a connection is up, or not: an instance that is out is asked soon over a new connection, for it may be a new

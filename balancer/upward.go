@@ -34,16 +34,14 @@ func (u *upward) RemoveSubConn(sc balancer.SubConn) { sc.Shutdown() }
 
 // UpdateAddresses implements balancer.ClientConn.
 func (u *upward) UpdateAddresses(sc balancer.SubConn, addrs []resolver.Address) {
-	if s, ok := sc.(*subConn); ok {
-		sc = s.SubConn
-	}
-	u.ClientConn.UpdateAddresses(sc, addrs)
+	sc.UpdateAddresses(addrs)
 }
 
 // UpdateState takes the wrapped policy's new picker.
 func (u *upward) UpdateState(s balancer.State) { u.policy.pub.put(u.policy, s) }
 
-// While calls are served anyway, pickers are handed over once in rebuildEvery after the first rebuildBurst: under churn they are gathered.
+// Pickers that do not change the state of the whole are handed over once in rebuildEvery after the first rebuildBurst: under churn they
+// are gathered.
 // A pick that meets a connection which an old picker does not know to be gone tries another one.
 const (
 	rebuildEvery = 100 * time.Millisecond
@@ -65,7 +63,7 @@ func (u *publisher) put(p *lb, s balancer.State) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.last = s
-	urgent := !u.ever || s.ConnectivityState != connectivity.Ready || u.sent != connectivity.Ready
+	urgent := !u.ever || s.ConnectivityState != u.sent
 	if urgent || u.wait(p.now()) <= 0 {
 		u.send(p)
 		return

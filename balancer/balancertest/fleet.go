@@ -10,15 +10,18 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
 	"github.com/keelson-dev/keelson/balancer"
+	"github.com/keelson-dev/keelson/internal/grpcx"
 	"github.com/keelson-dev/keelson/target"
 )
+
+// connectTime is what a connection may take, and the longest pause between two attempts.
+const connectTime = 2 * time.Second
 
 // Name is the target that a fleet is dialled by.
 const Name = "fleet:///test"
@@ -100,15 +103,13 @@ func (f *Fleet) Dial(cfg balancer.Config, opts ...grpc.DialOption) *grpc.ClientC
 // DialWith is Dial with a whole service config. It does not wait.
 func (f *Fleet) DialWith(serviceConfig string, opts ...grpc.DialOption) *grpc.ClientConn {
 	f.tb.Helper()
-	retry := backoff.DefaultConfig
-	retry.MaxDelay = 2 * time.Second
 	conn, err := grpc.NewClient(Name, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(serviceConfig),
-		grpc.WithResolvers(f.resolver),
-		grpc.WithNoProxy(),
 		grpc.WithContextDialer(f.dial),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: 2 * time.Second}),
+		grpcx.Resolvers(f.resolver),
+		grpcx.NoProxy(),
+		grpcx.Connecting(connectTime, connectTime),
 	}, opts...)...)
 	if err != nil {
 		f.tb.Fatal(err)
@@ -127,19 +128,7 @@ const settleTime = 200 * time.Millisecond
 func (f *Fleet) settle() {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for {
-		if !slices.ContainsFunc(f.instances, func(i *Instance) bool {
-			l := f.target.Live(i.Target.Address)
-			if l == nil {
-				return false
-			}
-			usable, _ := l.Usable()
-			i.mu.Lock()
-			defer i.mu.Unlock()
-			return !usable && i.listener != nil
-		}) {
-			break
-		}
+	for slices.ContainsFunc(f.instances, f.awaited) {
 		select {
 		case <-tick.C:
 		case <-f.tb.Context().Done():
@@ -147,6 +136,18 @@ func (f *Fleet) settle() {
 		}
 	}
 	<-time.After(settleTime)
+}
+
+// awaited tells whether the instance is in the list, is up, and is not usable yet.
+func (f *Fleet) awaited(i *Instance) bool {
+	l := f.target.Live(i.Target.Address)
+	if l == nil {
+		return false
+	}
+	usable, _ := l.Usable()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return !usable && i.listener != nil
 }
 
 func (f *Fleet) dial(ctx context.Context, address string) (net.Conn, error) {
