@@ -14,19 +14,27 @@
 //
 //   - An error of the registry keeps the last good list, without limit. Before there is one, the error is reported, and calls that do not
 //     wait fail with UNAVAILABLE and a message that names the registry and the service.
-//   - An answer that would take away all instances, or half of them or more at once, is put into effect without taking away any: those
-//     that it no longer names are held for Config.Hold, and after that for as long as the client's own connections to them are up and
-//     healthy. An instance that no connection is tracked for is let go after Config.Hold. Smaller losses, and additions, take effect at
-//     once; so does an instance whose ID or address appears again in the answer in another combination.
+//   - An answer that would take away all instances, or half of them or more, or that the registry itself calls stale, is put into effect
+//     without taking away any: those that it no longer names are held for Config.Hold, and after that for as long as the client's own
+//     connections to them are up and healthy. An instance that no connection is tracked for is let go after Config.Hold, unless
+//     connections to others that are held prove the registry wrong.
+//   - Fewer leave after Config.RemovalDelay, or at once when their connections are down or they ask for no calls; one that is back by then
+//     has never been away. Additions take effect at once; so does an instance whose ID or address appears again in the answer in another
+//     combination.
 //   - An empty answer never leads to an empty list. When no kept instance can be reached any more, this is reported as an error beside
 //     the list.
-//   - The list is remembered when the last connection of a target closes or goes idle, for the one that comes next.
+//   - When a registry names instances all of which fail their checks, and nothing else is known, those are used.
+//   - The list is remembered when the last connection of a target closes or goes idle, for the one that comes next. With Config.CacheDir
+//     it is also kept on disk, for a process that starts while the registry is away.
 //
-// Entries that are invalid, or duplicates by ID or address, are left out one by one. The order of a list is that of the IDs.
+// Entries that are invalid, or duplicates by ID or address, are left out one by one. The order of a list is that of the IDs. Connections
+// are given one list per Config.UpdateInterval, after a burst of a few. In a fleet larger than Subset.Above a client connects to a part of
+// it, see [Subset].
 //
 // What was decided is in the metric keelson_resolver_decisions_total, in the log, and in the [target.Decision] of the target's live state:
-// accepted, unchanged, held, confirmed (held instances were let go), gone (none of the held ones can be reached), kept (an error, and a
-// last good list), empty and error (no last good list), remembered (an earlier connection's list).
+// accepted, unchanged, held, removed (few that the registry no longer names have left), confirmed (held instances were let go), gone (none
+// of the held ones can be reached), kept (an error, and a last good list), empty and error (no last good list), failing (all fail their
+// checks, and are used), remembered (an earlier connection's list) and cached (an earlier process's list).
 //
 // All pauses after errors are jittered and at most 3 s by default.
 package discovery

@@ -18,6 +18,8 @@ type entry struct {
 	absent time.Time
 	// doubted is true for an absent one whose absence its own connections must confirm.
 	doubted bool
+	// unsure is true for one that is doubted only because the answer was stale: one that is not will tell.
+	unsure bool
 }
 
 func newEntry(inst target.Instance, ep resolver.Endpoint) entry {
@@ -80,13 +82,10 @@ func (l *list) answer(now time.Time, next []entry, stale bool) decision {
 		return l.replace(next)
 	}
 	missing := l.missing(next)
-	doubt := stale || 2*len(missing) >= len(l.entries)
+	many := 2*len(missing) >= len(l.entries)
 	merged, doubted := slices.Clone(next), false
 	for _, e := range missing {
-		if !e.held() {
-			e.absent = now
-		}
-		e.doubted = e.doubted || doubt
+		e.miss(now, many, stale)
 		if e.doubted || !l.left(now, e) {
 			merged = append(merged, e)
 			doubted = doubted || e.doubted
@@ -98,6 +97,21 @@ func (l *list) answer(now time.Time, next []entry, stale bool) decision {
 		return decisionHeld
 	}
 	return d
+}
+
+// miss notes that an answer does not name the instance.
+func (e *entry) miss(now time.Time, many, stale bool) {
+	if !e.held() {
+		e.absent = now
+	}
+	switch {
+	case many:
+		e.doubted, e.unsure = true, false
+	case stale && !e.doubted:
+		e.doubted, e.unsure = true, true
+	case !stale && e.unsure:
+		e.doubted, e.unsure, e.absent = false, false, now
+	}
 }
 
 // left reports whether an absent instance that is not doubted may go.
@@ -123,7 +137,8 @@ func (l *list) replace(next []entry) decision {
 func (l *list) adopt(entries []entry) {
 	l.entries, l.fresh = slices.Clone(entries), false
 	for i := range l.entries {
-		l.entries[i].absent, l.entries[i].doubted = time.Time{}, false
+		e := &l.entries[i]
+		e.absent, e.doubted, e.unsure = time.Time{}, false, false
 	}
 }
 
