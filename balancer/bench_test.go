@@ -44,15 +44,15 @@ func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{3, 50, 1000} {
 		b.Run(fmt.Sprintf("ours/%d", n), func(b *testing.B) {
 			_, cc := stubPolicy(b, n, `{}`, func(subs []*subConn) balancer.Picker { return &turns{subs: subs} })
-			benchPick(b, cc.picker)
+			benchPick(b, cc.pick())
 		})
 		b.Run(fmt.Sprintf("least_request/%d", n), func(b *testing.B) {
 			_, cc := stubPolicy(b, n, `{}`, nil)
-			benchPick(b, cc.picker)
+			benchPick(b, cc.pick())
 		})
 		b.Run(fmt.Sprintf("least_request alone/%d", n), func(b *testing.B) {
 			_, cc := stubPolicy(b, n, `{}`, nil)
-			benchPick(b, cc.picker.(*picker).child)
+			benchPick(b, cc.pick().(*picker).child)
 		})
 	}
 }

@@ -34,7 +34,7 @@ func TestPickersAreBoundedUnderChurn(t *testing.T) {
 		parsed, _ := parse([]byte(`{}`))
 		synctest.Wait()
 		time.Sleep(5 * time.Second)
-		before, start := cc.states, time.Now()
+		before, start := cc.pickers(), time.Now()
 		for s := range seconds {
 			// The registry flaps, and in each second twenty connections break and come back.
 			if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: stateOf(n, s%5), BalancerConfig: parsed}); err != nil {
@@ -49,7 +49,7 @@ func TestPickersAreBoundedUnderChurn(t *testing.T) {
 			}
 			time.Sleep(200 * time.Millisecond)
 		}
-		rate := float64(cc.states-before) / time.Since(start).Seconds()
+		rate := float64(cc.pickers()-before) / time.Since(start).Seconds()
 		if rate > 11 {
 			t.Errorf("%.1f pickers a second", rate)
 		}
@@ -62,7 +62,7 @@ func TestEjectionsAreToldToTheWrappedPolicyOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, cc := stubPolicy(t, 100, `{}`, nil)
 		time.Sleep(20 * time.Second)
-		before := cc.states
+		before := cc.pickers()
 		for k, i := range p.instancesNow() {
 			if k < 40 {
 				p.eject(i, p.now())
@@ -70,7 +70,7 @@ func TestEjectionsAreToldToTheWrappedPolicyOneAtATime(t *testing.T) {
 		}
 		p.poke()
 		time.Sleep(time.Second)
-		if n := cc.states - before; n < 5 || n > 12 {
+		if n := cc.pickers() - before; n < 5 || n > 12 {
 			t.Errorf("%d pickers in a second", n)
 		}
 		for k, i := range p.instancesNow() {

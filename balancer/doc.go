@@ -24,8 +24,15 @@
 // # What thins an instance
 //
 // Latency and failures are compared with the siblings' median. Each call's duration is compared with what its method usually takes, so
-// that the mix of methods does not matter; only a clear excess counts (half as long again and ten milliseconds; three per cent of failures
-// more than the siblings), and only on enough evidence. A share never falls below two per cent for this, so that a recovery is seen.
+// that the mix of methods does not matter; only a clear excess counts (half as long again and ten milliseconds; two per cent of failures
+// more than the siblings, and three times as many), and only on enough evidence. A share never falls below two per cent for this, so that a recovery is seen.
+//
+// # Cost
+//
+// A pick costs about half a microsecond and one allocation (gobreaker's) more than the wrapped policy's. While unary calls are on their
+// way, or an instance is anything but well, one goroutine per connection looks at the instances ten times a second; otherwise it sleeps.
+//
+// # When all are sick
 //
 // When more than half of the instances are out, all are used: then what they share is sick, and the breakers per method speak.
 package balancer

@@ -54,7 +54,7 @@ func newCall() *call.Call {
 
 func pickFor(t *testing.T, cc *stubConn, c *call.Call) balancer.PickResult {
 	t.Helper()
-	r, err := cc.picker.Pick(balancer.PickInfo{FullMethodName: c.Method.FullName, Ctx: c})
+	r, err := cc.pick().Pick(balancer.PickInfo{FullMethodName: c.Method.FullName, Ctx: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestWhatWasNotSentIsNoAttempt(t *testing.T) {
 func TestErrorsOfTheWrappedPolicyPassUnchanged(t *testing.T) {
 	for _, want := range []error{balancer.ErrNoSubConnAvailable, errors.New("connection refused")} {
 		_, cc := stubPolicy(t, 1, `{}`, func([]*subConn) balancer.Picker { return &counting{err: want} })
-		if _, err := cc.picker.Pick(balancer.PickInfo{FullMethodName: "/a/b", Ctx: t.Context()}); !errors.Is(err, want) {
+		if _, err := cc.pick().Pick(balancer.PickInfo{FullMethodName: "/a/b", Ctx: t.Context()}); !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
 		}
 	}
@@ -155,7 +155,7 @@ func TestPickAllocatesOnce(t *testing.T) {
 	info := balancer.PickInfo{FullMethodName: c.Method.FullName, Ctx: c}
 	n := testing.AllocsPerRun(1000, func() {
 		c.Attempts.Store(0)
-		r, err := cc.picker.Pick(info)
+		r, err := cc.pick().Pick(info)
 		if err != nil {
 			t.Fatal(err)
 		}

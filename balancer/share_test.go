@@ -28,12 +28,12 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 		"slower, in turn":       {3, 200, slower, balancer.RoundRobin},
 		"slower, of two":        {2, 100, slower, balancer.LeastRequest},
 		"slower, of two, turns": {2, 100, slower, balancer.RoundRobin},
-		"slower, of five":        {5, 200, slower, balancer.LeastRequest},
+		"slower, of five":       {5, 200, slower, balancer.LeastRequest},
 		"slower, few calls":     {3, 40, slower, balancer.LeastRequest},
 		"failing":               {3, 300, failing, balancer.LeastRequest},
 		"failing, in turn":      {3, 300, failing, balancer.RoundRobin},
 		"failing, of two":       {2, 300, failing, balancer.LeastRequest},
-		"failing, of five":       {5, 500, failing, balancer.LeastRequest},
+		"failing, of five":      {5, 500, failing, balancer.LeastRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, tc.n, func(t *testing.T, f *balancertest.Fleet) {

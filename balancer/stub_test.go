@@ -19,6 +19,7 @@ type stubConn struct {
 	mu     sync.Mutex
 	states int
 	picker balancer.Picker
+	fixed  balancer.Picker // the test's own, if it has one
 	subs   []*stubSub
 }
 
@@ -35,6 +36,23 @@ func (c *stubConn) UpdateState(s balancer.State) {
 	defer c.mu.Unlock()
 	c.states++
 	c.picker = s.Picker
+}
+
+// pick returns the picker for calls.
+func (c *stubConn) pick() balancer.Picker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fixed != nil {
+		return c.fixed
+	}
+	return c.picker
+}
+
+// pickers counts those handed over.
+func (c *stubConn) pickers() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.states
 }
 
 func (c *stubConn) ResolveNow(resolver.ResolveNowOptions) {}
@@ -89,7 +107,7 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 		p.mu.Lock()
 		subs := p.subs
 		p.mu.Unlock()
-		cc.UpdateState(balancer.State{Picker: p.newPicker(child(subs))})
+		cc.fixed = p.newPicker(child(subs))
 	}
 	return p, cc
 }
