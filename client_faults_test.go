@@ -51,7 +51,9 @@ func TestASickMethodIsLeftAloneAndTakenBack(t *testing.T) {
 		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 			return &testpb.SimpleResponse{}, nil
 		},
-		output: func(*testpb.StreamingOutputCallRequest, testpb.TestService_StreamingOutputCallServer) error { return sick() },
+		output: func(*testpb.StreamingOutputCallRequest, testpb.TestService_StreamingOutputCallServer) error {
+			return sick()
+		},
 	}
 	conn := keelsontest.Serve(t, s.register)
 	ctx := bounded(t)
@@ -99,6 +101,35 @@ func TestABreakerThatIsOffNeverOpens(t *testing.T) {
 		if err := invoke(bounded(t), conn, emptyCall); !errors.Is(err, errSick) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A server that says when to come back is asked again then, or not at all when
+// that is after the deadline; the caller hears what the server said.
+func TestARetryWaitsForAsLongAsTheServerSays(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		after time.Duration
+		calls int64
+	}{
+		{"within the deadline", 50 * time.Millisecond, 2},
+		{"after the deadline", time.Hour, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var calls atomic.Int64
+			conn := keelsontest.Serve(t, func(s *keelson.Service) {
+				userv1.RegisterUserServiceServer(s, userStub{get: func(context.Context) (*userv1.User, error) {
+					if calls.Add(1) < 2 {
+						return nil, errSick.With(errs.RetryAfter(tc.after))
+					}
+					return &userv1.User{}, nil
+				}})
+			})
+			_, err := userv1.NewUserServiceClient(conn).GetUser(bounded(t), &userv1.GetUserRequest{Name: "users/anna"}, keelson.WithoutHedge())
+			if calls.Load() != tc.calls || (tc.calls == 1) != errors.Is(err, errSick) {
+				t.Errorf("%d calls, and the caller got %v", calls.Load(), err)
+			}
+		})
 	}
 }
 
