@@ -15,12 +15,13 @@ import (
 
 const (
 	selectHead     = "SELECT epoch, compacted, revision, EXISTS (SELECT FROM user_event_queue) FROM change_stream"
-	selectRevision = "SELECT revision FROM change_stream"
+	selectRevision = "SELECT revision, EXISTS (SELECT FROM user_event_queue) FROM change_stream"
 	selectEvents   = "SELECT revision, kind, time, after, before FROM user_events WHERE revision > $1 ORDER BY revision LIMIT $2"
 
 	// numberEvents moves the first $1 committed events (all when NULL) from
-	// the queue into the stream. It runs under lockSequencer, taken before
-	// its snapshot.
+	// the queue into the stream. It runs under a lock taken before its
+	// snapshot: lockSequencer, for which numberers queue, or one on the table,
+	// which they respect.
 	numberEvents = `WITH taken AS (
 			DELETE FROM user_event_queue WHERE seq IN (SELECT seq FROM user_event_queue ORDER BY seq LIMIT $1)
 			RETURNING seq, kind, time, after, before

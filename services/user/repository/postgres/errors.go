@@ -50,7 +50,7 @@ func classifyCode(pe *pgconn.PgError, err error) error {
 			return &repository.ExistsError{Field: repository.ConflictEmail}
 		}
 		return nil
-	case "25006", "55P03", "57014": // read-only, lock timeout, statement timeout
+	case "25006", "25P03", "55P03", "57014": // read-only, idle in a transaction, lock timeout, statement timeout
 		return fmt.Errorf("%w: %w", repository.ErrUnavailable, err)
 	}
 	switch pe.Code[:min(2, len(pe.Code))] {

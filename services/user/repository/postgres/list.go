@@ -24,15 +24,11 @@ func (s *Store) List(ctx context.Context, q repository.Query) (repository.Page, 
 		return page, err
 	}
 	err = s.transact(ctx, "list users", func(ctx context.Context, a *attempt) error {
-		if q.Exact {
-			return a.exactPage(ctx, &page, text, args)
+		exact, err := a.page(ctx, &page, text, args)
+		if exact || err != nil || !q.Exact {
+			return err
 		}
-		b := &pgx.Batch{}
-		b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-		b.Queue(selectRevision)
-		b.Queue(text, args...)
-		b.Queue("COMMIT")
-		return a.send(ctx, b, readPage(&page, 1))
+		return a.exactPage(ctx, &page, text, args)
 	})
 	if err != nil {
 		return repository.Page{}, err
@@ -44,38 +40,46 @@ func (s *Store) List(ctx context.Context, q repository.Query) (repository.Page, 
 	return page, nil
 }
 
-// exactPage numbers all events of the page's own snapshot. The sequencer's
-// lock is taken before the snapshot, so nobody else numbers meanwhile; it is
-// a lock of the session and ends with it when anything goes wrong.
+// page reads a page and the revision in one snapshot, in one round trip. It is
+// exact when all events of the snapshot had their numbers.
+func (a *attempt) page(ctx context.Context, page *repository.Page, text string, args []any) (exact bool, err error) {
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	b.Queue(selectRevision)
+	b.Queue(text, args...)
+	b.Queue("COMMIT")
+	err = a.send(ctx, b, readPage(page, &exact, 1))
+	return exact, err
+}
+
+// exactPage numbers all events of the page's own snapshot. The lock keeps others
+// from numbering meanwhile; LOCK takes no snapshot, so that the one of the
+// transaction is taken when the lock is held. It is one round trip: an instance
+// that is stopped in the middle of it holds nobody up, because the server goes on
+// without it.
 func (a *attempt) exactPage(ctx context.Context, page *repository.Page, text string, args []any) error {
-	if _, err := a.conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockSequencer); err != nil {
-		return err
-	}
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ")
+	b.Queue("LOCK TABLE change_stream IN SHARE ROW EXCLUSIVE MODE")
 	b.Queue(numberEvents, nil)
 	b.Queue(selectRevision)
 	b.Queue(text, args...)
 	b.Queue("COMMIT")
-	err := a.send(ctx, b, readPage(page, 2))
-	if err == nil {
-		_, err = a.conn.Exec(ctx, "SELECT pg_advisory_unlock($1)", lockSequencer)
-	}
-	if err != nil {
-		_ = a.conn.Close(context.WithoutCancel(ctx)) // lets go of the lock
-	}
-	return err
+	return a.send(ctx, b, readPage(page, new(bool), 3))
 }
 
-// readPage reads the revision and the users after n other results.
-func readPage(page *repository.Page, n int) func(pgx.BatchResults) error {
+// readPage reads the revision and the users after n other results, and whether
+// every event of the snapshot had its number.
+func readPage(page *repository.Page, exact *bool, n int) func(pgx.BatchResults) error {
 	return func(r pgx.BatchResults) error {
 		if err := skip(r, n); err != nil {
 			return err
 		}
-		if err := r.QueryRow().Scan(&page.Revision); err != nil {
+		var pending bool
+		if err := r.QueryRow().Scan(&page.Revision, &pending); err != nil {
 			return err
 		}
+		*exact = !pending
 		rows, err := r.Query()
 		if err != nil {
 			return err

@@ -22,6 +22,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	cfg := s.poolCfg.ConnConfig.Copy()
 	cfg.RuntimeParams["statement_timeout"] = "0" // the context bounds migrations
 	cfg.RuntimeParams["lock_timeout"] = "0"
+	cfg.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return wrap(ctx, "connect to migrate", err)

@@ -76,7 +76,9 @@ func New(cfg Config) (*Store, error) {
 	params := cc.RuntimeParams
 	params["statement_timeout"] = millis(defaulted(cfg.StatementTimeout, 10*time.Second))
 	params["lock_timeout"] = millis(defaulted(cfg.LockTimeout, 5*time.Second))
-	params["idle_in_transaction_session_timeout"] = "30000"
+	// An instance that stops in the middle of a transaction (SIGSTOP, a host that
+	// swaps) must not keep others from the users that it has locked.
+	params["idle_in_transaction_session_timeout"] = "1000"
 	params["default_transaction_isolation"] = "read committed"
 	params["jit"] = "off" // for statements of milliseconds; guesses about the queue would make it compile them, for 200 ms each
 	if params["application_name"] == "" {
