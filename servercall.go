@@ -227,6 +227,7 @@ func (c *serverCall) finish(err error) error {
 	}
 	if err != nil {
 		st, err = c.status(err)
+		c.pushBack(st)
 	}
 	c.account(st, err)
 	return st
