@@ -10,13 +10,16 @@ import (
 	"github.com/keelson-dev/keelson/services/audit/repository/internal/core"
 )
 
-// query runs a statement and reads its rows, in one round trip.
+// query runs a statement and reads its rows, in one round trip. It waits a little
+// longer than the server works on it: a server that has vanished does not answer.
 func query[T any](ctx context.Context, s *Store, doing string, scan func(pgx.CollectableRow) (T, error), text string, args ...any) ([]T, error) {
 	p, err := s.pool()
 	if err != nil {
 		return nil, err
 	}
-	rows, err := p.Query(ctx, text, args...)
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout+connectTimeout)
+	defer cancel()
+	rows, err := p.Query(bounded, text, args...)
 	if err != nil {
 		return nil, wrap(ctx, doing, err)
 	}

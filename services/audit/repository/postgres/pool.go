@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/puddle/v2"
 
 	"github.com/keelson-dev/keelson/services/audit/repository"
 )
@@ -48,26 +45,4 @@ func (s *Store) Close() error {
 		s.lazy.pool.Close()
 	}
 	return nil
-}
-
-// wrap says what was being done. Errors that carry their meaning, an SQLSTATE
-// or that of the network, keep it for those who know how to read it; those that
-// do not get one.
-func wrap(ctx context.Context, doing string, err error) error {
-	var refused *pgconn.PgError
-	var connecting *pgconn.ConnectError
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", doing, ctx.Err())
-	case errors.As(err, &refused) && refused.ConstraintName == "audit_changes_once":
-		return fmt.Errorf("%s: %w", doing, repository.ErrRepeated)
-	case errors.As(err, &refused) && refused.Code == "57014": // by the statement_timeout, not by the caller
-		return fmt.Errorf("%s: %w: %w", doing, repository.ErrUnavailable, err)
-	case errors.As(err, &connecting), errors.Is(err, puddle.ErrClosedPool), errors.Is(err, context.DeadlineExceeded):
-		// not %w for the cause: a connect timeout looks like the caller's own
-		return fmt.Errorf("%s: %w: %v", doing, repository.ErrUnavailable, err) //nolint:errorlint // see above
-	}
-	return fmt.Errorf("%s: %w", doing, err)
 }
