@@ -56,3 +56,39 @@ func BenchmarkPick(b *testing.B) {
 		})
 	}
 }
+
+// One instance comes or goes: what gRPC's own policies and ours do for it.
+func BenchmarkListChange(b *testing.B) {
+	for _, n := range []int{50, 2000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p, _ := stubPolicy(b, n, `{}`, nil)
+			cfg, err := parse([]byte(`{}`))
+			if err != nil {
+				b.Fatal(err)
+			}
+			k := 0
+			for b.Loop() {
+				k++
+				if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: stateOf(n, k%2-1), BalancerConfig: cfg}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A turn of the clock: what watching the instances costs, ten times a second.
+func BenchmarkTick(b *testing.B) {
+	for _, n := range []int{3, 2000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			p, _ := stubPolicy(b, n, `{}`, nil)
+			now := p.now()
+			for b.Loop() {
+				now += tickEvery
+				p.down.Lock() // nothing else moves
+				p.tick(now)
+				p.down.Unlock()
+			}
+		})
+	}
+}

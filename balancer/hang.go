@@ -31,6 +31,9 @@ func (p *lb) watch(list []*instance, now time.Duration, lagging bool) (changed b
 		}
 	}
 	for _, i := range list {
+		if !i.sent.Load() {
+			continue
+		}
 		if since, stuck := i.stuck(now); stuck && answering(list, i, now-(now-since)/2) {
 			i.mu.Lock()
 			i.unanswered.suspect = true
@@ -44,6 +47,9 @@ func (p *lb) watch(list []*instance, now time.Duration, lagging bool) (changed b
 
 // silent tells whether something was sent long ago and nothing was heard since.
 func (i *instance) silent(now time.Duration) bool {
+	if !i.sent.Load() {
+		return false
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.silentLocked(now)
@@ -78,7 +84,7 @@ func (p *lb) suspect(i *instance, now time.Duration, thin bool) (changed bool) {
 		i.life.probing = false
 	}
 	i.factors.suspect = thin && i.life.probing // it may have answered already
-	return i.factors.suspect
+	return i.publish()
 }
 
 // answered acts on the health check of a suspect.

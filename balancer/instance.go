@@ -40,6 +40,7 @@ type instance struct {
 	base    atomic.Uint32 // the same of the weight and the zone alone, for a panic
 	ready   atomic.Int32  // connections that are up, of an instance that serves
 	flights atomic.Int32  // calls on their way, streams included
+	sent    atomic.Bool   // a unary call was sent since the policy's goroutine found nothing to watch here
 	breaker atomic.Pointer[breaker]
 	changed atomic.Bool // the breaker changed and the policy has not looked yet
 
@@ -106,7 +107,7 @@ func (i *instance) closed() bool { return target.BreakerState(i.state.Load()) ==
 
 // load is how busy the instance is for its weight.
 func (i *instance) load() float64 {
-	return float64(i.flights.Load()+1) / float64(max(1, i.base.Load()))
+	return float64(i.flights.Load()) / float64(max(1, i.base.Load()))
 }
 
 // begin starts a new life of the breaker.
@@ -185,6 +186,9 @@ func (i *instance) launch(f *flight) {
 	}
 	i.mu.Lock()
 	i.calls.add(f)
+	if !i.sent.Load() {
+		i.sent.Store(true)
+	}
 	if i.unanswered.since == 0 {
 		i.unanswered.since, i.unanswered.usual = f.start, f.method.usual()
 	}

@@ -46,9 +46,6 @@ func (c *candidate) discard() {
 // Pick implements balancer.Picker.
 func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	p := k.policy
-	if p.asleep.Load() {
-		p.poke()
-	}
 	c := call.From(info.Ctx)
 	m := p.methods.get(info.FullMethodName, c)
 	panicking := p.panicking.Load()
@@ -133,6 +130,9 @@ func (k *picker) commit(c *call.Call, m *method, obs *observer, chosen candidate
 		}
 	}
 	i.launch(f)
+	if p.asleep.Load() { // after the launch, so that one of the two sees the other
+		p.poke()
+	}
 	chosen.result.SubConn, chosen.result.Done = chosen.sub.SubConn, f.done
 	return chosen.result
 }

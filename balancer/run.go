@@ -84,14 +84,23 @@ func (p *lb) busy() bool {
 		if !i.closed() || i.changed.Load() || i.share.Load() != i.base.Load() {
 			return true
 		}
-		i.mu.Lock()
-		waiting := i.calls.first != nil || i.unanswered.since != 0
-		i.mu.Unlock()
-		if waiting {
+		if i.watched() {
 			return true
 		}
 	}
 	return false
+}
+
+// watched tells whether there are calls to watch.
+func (i *instance) watched() bool {
+	if !i.sent.Load() {
+		return false
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	waiting := i.calls.first != nil || i.unanswered.since != 0
+	i.sent.Store(waiting)
+	return waiting
 }
 
 // notice acts on what breakers have done since, and on connections that came and went.

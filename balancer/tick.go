@@ -26,18 +26,21 @@ func (p *lb) tick(now time.Duration) {
 	for _, i := range list {
 		p.recover(i, now)
 	}
-	if now-p.clock.judgedAt >= judgeEvery {
+	judge := now-p.clock.judgedAt >= judgeEvery
+	if judge {
 		p.clock.judgedAt = now
 		compare(list, now)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.weigh()
-	for _, i := range list {
-		i.mu.Lock()
-		i.ramp(now)
-		changed = i.publish() || changed
-		i.mu.Unlock()
+	if judge {
+		p.weigh()
+		for _, i := range list {
+			i.mu.Lock()
+			i.ramp(now)
+			changed = i.publish() || changed
+			i.mu.Unlock()
+		}
 	}
 	if changed {
 		p.refill()
