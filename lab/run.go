@@ -89,7 +89,7 @@ func run(ctx context.Context, args []string) error {
 func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 	begun := time.Now()
 	progress := newProgress(os.Stderr)
-	s.options.Log = progress.log
+	s.options.Log, s.options.Live = progress.log, progress.live()
 	p, err := platform.Open(ctx, platform.Config{Root: s.options.Root, Registry: s.registry, Log: progress.log})
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 		for n := range s.seeds {
 			o := s.options
 			o.Seed += uint64(n) //nolint:gosec // at least 0
-			progress.row = fmt.Sprintf("%s (seed %d)", row.Name, o.Seed)
+			progress.enter(fmt.Sprintf("%s (seed %d)", row.Name, o.Seed))
 			result, err := rows.Run(ctx, p, row, o)
 			progress.clear()
 			if err != nil {
@@ -138,7 +138,7 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 // writeReport writes docs/reliability.md from files that -json wrote.
 func writeReport(root string, names []string) error {
 	if len(names) == 0 {
-		return errors.New("report: give the JSON files of full runs: go -C lab run . report FILE...")
+		return errors.New("report: no files; give those that -json wrote")
 	}
 	var files []*report.File
 	for _, name := range names {

@@ -45,8 +45,9 @@ func run() error {
 	checks := grpc.NewServer()
 	grpc_health_v1.RegisterHealthServer(checks, health.NewServer())
 	failed := make(chan error, 2)
+	var listen net.ListenConfig
 	for at, s := range map[string]*grpc.Server{address: server, ops: checks} {
-		l, err := net.Listen("tcp", at)
+		l, err := listen.Listen(ctx, "tcp", at)
 		if err != nil {
 			return err
 		}

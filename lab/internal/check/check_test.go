@@ -106,15 +106,34 @@ func TestARightHistoryPasses(t *testing.T) {
 	}
 }
 
+// doctored is a history made wrong in one way.
+type doctored struct {
+	name   string
+	by     string // begin of the name of the checker that must see it
+	text   string // part of what it says
+	doctor func(w *world)
+}
+
 // TestEachCheckerFindsItsFault doctors the history in one way each; the checker
 // that is named must see it.
 func TestEachCheckerFindsItsFault(t *testing.T) {
-	tests := []struct {
-		name   string
-		by     string // begin of the name of the checker
-		text   string // part of what it says
-		doctor func(w *world)
-	}{
+	for _, tc := range slices.Concat(wrongEffects(), wrongReads()) {
+		t.Run(tc.name, func(t *testing.T) {
+			w := right()
+			tc.doctor(w)
+			for _, v := range w.all() {
+				if strings.HasPrefix(v.Name, tc.by) && !v.OK && strings.Contains(strings.Join(v.Faults, "\n"), tc.text) {
+					return
+				}
+			}
+			t.Errorf("nobody saw it: %+v", w.all())
+		})
+	}
+}
+
+// wrongEffects are faults of writes and streams.
+func wrongEffects() []doctored {
+	return []doctored{
 		{"a lost write", "every acknowledged write", "is there 0 times", func(w *world) { w.events = slices.Delete(w.events, 1, 2) }},
 		{"a lost last write", "every acknowledged write", "is there 0 times", func(w *world) { w.events = slices.Delete(w.events, 4, 5) }},
 		{"a lost write, in the versions", "no gap", "version 3 of users/ann after version 1", func(w *world) { w.events = slices.Delete(w.events, 1, 2) }},
@@ -151,6 +170,12 @@ func TestEachCheckerFindsItsFault(t *testing.T) {
 		{"disorder between users", "one order", "change 4", func(w *world) { w.events[4], w.events[5] = w.events[5], w.events[4] }},
 		{"a stream that ends early", "one order", "has 10", func(w *world) { w.events = w.events[:10] }},
 		{"an effect before its cause", "causes come first", "comes after it", func(w *world) { w.events[4], w.events[5] = w.events[5], w.events[4] }},
+	}
+}
+
+// wrongReads are faults of answers, final states and times.
+func wrongReads() []doctored {
+	return []doctored{
 		{"a stale read", "linearizable", "no order", func(w *world) { w.calls[3].Seen = w.calls[1].Seen }},
 		{"a read of what was never written", "linearizable", "no order", func(w *world) { w.calls[3].Seen[0].Token = "eve" }},
 		{"a read that misses a user", "linearizable", "no order", func(w *world) { w.calls[3].Code, w.calls[3].Seen = codes.NotFound, nil }},
@@ -178,18 +203,6 @@ func TestEachCheckerFindsItsFault(t *testing.T) {
 		{"no call at all", "every call ends", "no call", func(w *world) { w.calls = nil }},
 		{"a failure without RetryInfo", "failures are UNAVAILABLE", "RetryInfo: false", func(w *world) { w.calls[3].Code = codes.Unavailable }},
 		{"a failure by deadline", "failures are UNAVAILABLE", "DeadlineExceeded", func(w *world) { fail(w.calls[3]) }},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			w := right()
-			tc.doctor(w)
-			for _, v := range w.all() {
-				if strings.HasPrefix(v.Name, tc.by) && !v.OK && strings.Contains(strings.Join(v.Faults, "\n"), tc.text) {
-					return
-				}
-			}
-			t.Errorf("nobody saw it: %+v", w.all())
-		})
 	}
 }
 

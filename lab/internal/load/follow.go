@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ func Follow(ctx context.Context, audit auditv1.AuditServiceClient, consumer, pre
 		if ctx.Err() != nil {
 			return
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = nil
 		}
 		broken = ended(to, broken, err, clock)

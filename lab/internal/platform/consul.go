@@ -57,11 +57,13 @@ func startConsul(ctx context.Context, spawn *spawner, root, dir string, p *ports
 	}
 	for _, m := range c.members {
 		if err := m.launch(); err != nil {
-			return nil, errors.Join(err, c.close())
+			c.close()
+			return nil, err
 		}
 	}
 	if err := c.Ready(ctx); err != nil {
-		return nil, errors.Join(err, c.close())
+		c.close()
+		return nil, err
 	}
 	return c, nil
 }
@@ -160,7 +162,7 @@ func (m *Member) launch() error {
 		}
 	}
 	var err error
-	m.proc, err = m.consul.spawn.start(fmt.Sprintf("consul-%d", m.number), m.consul.dir, exec.Command(m.consul.bin, args...))
+	m.proc, err = m.consul.spawn.start(fmt.Sprintf("consul-%d", m.number), m.consul.dir, exec.CommandContext(context.Background(), m.consul.bin, args...)) //nolint:gosec // our own tool
 	return err
 }
 
@@ -185,13 +187,12 @@ func (m *Member) Start(ctx context.Context) error {
 }
 
 // close ends all servers; their data are within the lab's directory.
-func (c *Consul) close() error {
+func (c *Consul) close() {
 	for _, m := range c.members {
 		if m.proc != nil && !ended(m.proc) {
 			m.proc.Kill()
 		}
 	}
-	return nil
 }
 
 // lists tells whether an instance is registered and passing.

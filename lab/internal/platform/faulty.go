@@ -46,13 +46,16 @@ func (rawCodec) Unmarshal(data []byte, v any) error {
 
 func (rawCodec) Name() string { return "proto" }
 
-// newFaulty listens on a port and forwards to another.
-func newFaulty(port, upstream int) (*Faulty, error) {
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+// NewFaulty forwards to a port from one of the system's choice. Close it.
+func NewFaulty(upstream int) (*Faulty, error) { return newFaultyAt(0, upstream) }
+
+// newFaultyAt listens on a port and forwards to another.
+func newFaultyAt(port, upstream int) (*Faulty, error) {
+	l, err := listen(port)
 	if err != nil {
 		return nil, fmt.Errorf("start the gRPC proxy: %w", err)
 	}
-	f := &Faulty{Port: port}
+	f := &Faulty{Port: l.Addr().(*net.TCPAddr).Port}
 	f.conn, err = grpc.NewClient(fmt.Sprintf("passthrough:///127.0.0.1:%d", upstream), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the gRPC proxy: %w", err), l.Close())
@@ -69,7 +72,8 @@ func (f *Faulty) Slow(d time.Duration) { f.delay.Store(int64(d)) }
 // took effect.
 func (f *Faulty) Fail(share float64) { f.fail.Store(int64(share * 1e6)) }
 
-func (f *Faulty) close() {
+// Close ends the proxy and its connections.
+func (f *Faulty) Close() {
 	f.server.Stop()
 	_ = f.conn.Close()
 }

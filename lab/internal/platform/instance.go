@@ -55,7 +55,7 @@ func (i *Instance) Start(ctx context.Context) error {
 
 // Launch starts the process and waits for nothing.
 func (i *Instance) Launch() error {
-	cmd := exec.Command(i.program)
+	cmd := exec.CommandContext(context.Background(), i.program) //nolint:gosec // it was built here
 	cmd.Dir = i.platform.Dir
 	cmd.Env = append(os.Environ(),
 		"KEELSON_INSTANCE_ID="+i.ID, "KEELSON_LOG__FORMAT=json", "KEELSON_LOG__LEVEL=warn",

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +18,8 @@ const chainPrefix = "KEELSONLAB"
 // the lab's own.
 type Network struct{ chain string }
 
-// newNetwork makes the chain. The error says what the machine lacks.
-func newNetwork() (*Network, error) {
+// NewNetwork makes the chain. The error says what the machine lacks. Close it.
+func NewNetwork() (*Network, error) {
 	if os.Getuid() != 0 {
 		return nil, errors.New("dropping packets needs root")
 	}
@@ -35,21 +36,21 @@ func newNetwork() (*Network, error) {
 	}
 	probe := []string{"-A", n.chain, "-p", "tcp", "--dport", "1", "-m", "statistic", "--mode", "random", "--probability", "0.5", "-j", "DROP"}
 	if err := n.run(probe...); err != nil {
-		return nil, errors.Join(err, n.close())
+		return nil, errors.Join(err, n.Close())
 	}
 	return n, n.Heal()
 }
 
 // sweepChains removes what a killed lab left behind.
 func sweepChains() {
-	out, _ := exec.Command("iptables", "-S").Output()
+	out, _ := exec.CommandContext(context.Background(), "iptables", "-S").Output()
 	for line := range strings.Lines(string(out)) {
 		name, ok := strings.CutPrefix(strings.TrimSpace(line), "-N "+chainPrefix)
 		pid, err := strconv.Atoi(name)
 		if !ok || err != nil || syscall.Kill(pid, 0) == nil {
 			continue
 		}
-		_ = (&Network{chain: chainPrefix + name}).close()
+		_ = (&Network{chain: chainPrefix + name}).Close()
 	}
 }
 
@@ -76,12 +77,13 @@ func (n *Network) Lose(port int, share float64) error {
 // Heal lets all packets pass.
 func (n *Network) Heal() error { return n.run("-F", n.chain) }
 
-func (n *Network) close() error {
+// Close lets all packets pass and removes the chain.
+func (n *Network) Close() error {
 	return errors.Join(n.run("-F", n.chain), n.run("-D", "INPUT", "-i", "lo", "-j", n.chain), n.run("-X", n.chain))
 }
 
 func (n *Network) run(args ...string) error {
-	if out, err := exec.Command("iptables", append([]string{"-w"}, args...)...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "iptables", append([]string{"-w"}, args...)...).CombinedOutput(); err != nil { //nolint:gosec // ports and names of our own
 		return fmt.Errorf("run iptables %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -23,11 +24,18 @@ func (p *ports) take() (int, error) {
 	for range portSpan {
 		port := firstPort + p.next%portSpan
 		p.next++
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		l, err := listen(port)
 		if err != nil {
 			continue
 		}
 		return port, l.Close()
 	}
 	return 0, fmt.Errorf("find a free port from %d: none of %d is", firstPort, portSpan)
+}
+
+// listen listens on a port of the loopback interface; 0: one of the system's
+// choice.
+func listen(port int) (net.Listener, error) {
+	var c net.ListenConfig
+	return c.Listen(context.Background(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 }

@@ -86,7 +86,7 @@ func (pg *Postgres) initdb() error {
 }
 
 func (pg *Postgres) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(pg.bin, name), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(pg.bin, name), args...) //nolint:gosec // PostgreSQL's own tools
 	cmd.Dir = pg.dir
 	as := *pg.as
 	cmd.SysProcAttr = &as

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -193,7 +194,7 @@ func Build(root, pkg string) (string, error) {
 	if rest, ok := strings.CutPrefix(pkg, "lab/"); ok {
 		dir, pkg = filepath.Join(root, "lab"), rest
 	}
-	cmd := exec.Command("go", "build", "-o", out, "./"+pkg)
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", out, "./"+pkg) //nolint:gosec // our own package
 	cmd.Dir = dir
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, text)

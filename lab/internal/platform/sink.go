@@ -19,7 +19,7 @@ type Collector struct {
 
 // NewCollector starts one on a port of the system's choice.
 func NewCollector() (*Collector, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen(0)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ type Silent struct {
 
 // NewSilent starts one on a port of the system's choice.
 func NewSilent() (*Silent, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen(0)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package report
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -130,7 +131,7 @@ func Here(root string) Conditions {
 			c.MemoryGiB = kib / (1 << 20)
 		}
 	}
-	cmd := exec.Command("git", "describe", "--always", "--dirty")
+	cmd := exec.CommandContext(context.Background(), "git", "describe", "--always", "--dirty")
 	cmd.Dir = root
 	if out, err := cmd.Output(); err == nil {
 		c.Commit = strings.TrimSpace(string(out))

@@ -54,12 +54,15 @@ func between(o *rows.Outcome, from, to time.Duration) []*history.Call {
 
 func fail(c *history.Call) { c.Code = codes.Unavailable }
 
-func TestChecksOfRows(t *testing.T) {
-	tests := []struct {
-		name   string
-		check  rows.Check
-		doctor func(o *rows.Outcome) // what must make the check fail
-	}{
+// doctored is a check and what must make it fail.
+type doctored struct {
+	name   string
+	check  rows.Check
+	doctor func(o *rows.Outcome)
+}
+
+func wrongOutcomes() []doctored {
+	return []doctored{
 		{"none failed", rows.NoneFailed, func(o *rows.Outcome) { fail(o.Calls[17]) }},
 		{"none failed of none", rows.NoneFailed, func(o *rows.Outcome) { o.Calls = nil }},
 		{"enough calls", rows.Enough, func(o *rows.Outcome) { o.Params.Calls = 6001 }},
@@ -126,7 +129,10 @@ func TestChecksOfRows(t *testing.T) {
 			}
 		}},
 	}
-	for _, tc := range tests {
+}
+
+func TestChecksOfRows(t *testing.T) {
+	for _, tc := range wrongOutcomes() {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.name != "traffic to what is gone" {
 				if v := tc.check(well()); !v.OK {

@@ -67,6 +67,7 @@ type Env struct {
 	// Root is the directory of the module.
 	Root string
 
+	live     func(string) // nil: nobody watches
 	calls    func() int64
 	victim   *platform.Instance
 	spans    []Span

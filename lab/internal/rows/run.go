@@ -32,6 +32,8 @@ type Options struct {
 	Seed      uint64
 	Root      string
 	Log       func(format string, args ...any)
+	// Live is told how a row is getting on, once a second; nil: nobody is.
+	Live func(text string)
 }
 
 const (
@@ -89,7 +91,7 @@ func missing(p *platform.Platform, row Row) string {
 }
 
 func newEnv(p *platform.Platform, row Row, o Options) *Env {
-	e := &Env{Platform: p, Params: row.Short, Full: o.Full, Rng: rand.New(rand.NewPCG(o.Seed, 1)), Log: o.Log, Rate: o.Rate, Seed: o.Seed, Root: o.Root} //nolint:gosec // to be repeated
+	e := &Env{Platform: p, Params: row.Short, Full: o.Full, Rng: rand.New(rand.NewPCG(o.Seed, 1)), Log: o.Log, Rate: o.Rate, Seed: o.Seed, Root: o.Root, live: o.Live} //nolint:gosec // to be repeated
 	if o.Full {
 		e.Params = row.Full
 	}
@@ -217,8 +219,21 @@ func (c *course) begin(ctx, loading context.Context) {
 	}
 	c.generator = load.New(load.Config{Rate: c.Rate, Seed: c.Seed, Prefix: c.prefix}, c.users, c.audit, c.History)
 	c.calls = c.generator.Calls
+	if c.live != nil {
+		c.running.Go(func() { c.showLive(loading) })
+	}
 	c.running.Go(func() { c.generator.Run(loading) })
 	c.running.Go(func() { load.Import(loading, c.users, c.prefix, 2*time.Second, 20*time.Second, c.History) })
+}
+
+// showLive tells once a second how many calls there were and how many failed.
+func (c *course) showLive(ctx context.Context) {
+	for shown := 0; c.Wait(ctx, time.Second) == nil; {
+		calls := c.History.Calls()
+		n, failed := count(calls[shown:], every)
+		shown = len(calls)
+		c.live(fmt.Sprintf("%s: %d calls, %d in the last second, %d of them failed", c.History.Now().Round(time.Second), len(calls), n, failed))
+	}
 }
 
 // recover lets the load go on after the fault: for the row's time, and until the
