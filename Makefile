@@ -9,7 +9,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ## run the platform: three instances of the user service
+up: ## run the platform: three instances of the user service, two of the audit service
 	go run ./cmd/keelson up
 
 .PHONY: test
