@@ -147,7 +147,10 @@ func (i seen) row() []string {
 		if b.Why != "" {
 			row[4] += " (" + b.Why + ")"
 		}
-		row[5], row[6] = b.Latency.Round(10*time.Microsecond).String(), strconv.Itoa(b.InFlight)
+		if b.Latency > 0 {
+			row[5] = b.Latency.Round(10 * time.Microsecond).String()
+		}
+		row[6] = strconv.Itoa(b.InFlight)
 	}
 	return row
 }
