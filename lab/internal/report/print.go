@@ -52,6 +52,9 @@ func (r *Result) Details(w io.Writer, everything bool) {
 	if !everything {
 		return
 	}
+	for _, c := range r.Classes {
+		fmt.Fprintf(w, "         %6d %s, %d failed; p99 %s before, %s during, %s after\n", c.Calls, c.Name, c.Failed, short(c.Before.P99), short(c.During.P99), short(c.After.P99))
+	}
 	for _, code := range slices.Sorted(maps.Keys(r.Codes)) {
 		fmt.Fprintf(w, "         %6d %s\n", r.Codes[code], code)
 	}

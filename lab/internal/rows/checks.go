@@ -172,6 +172,18 @@ func attemptsAtMost(ratio float64) Check {
 	}
 }
 
+// noStorm demands that the return of the victim makes no storm of attempts:
+// retries, and hedges, of which there may be one for ten calls.
+func noStorm(o *Outcome) check.Verdict {
+	const most, window = 1.2, 10 * time.Second
+	n, attempts := 0, 0
+	for _, c := range check.Window(o.Calls, o.Healed, o.Healed+window) {
+		n++
+		attempts += len(c.Attempts)
+	}
+	return verdict("no storm when it is back", n > 0 && float64(attempts) <= most*float64(n), "%d attempts of %d calls", attempts, n)
+}
+
 // retryInfo demands that the failures while the fault lasted say when to try
 // again, before the deadline.
 func retryInfo(o *Outcome) check.Verdict {

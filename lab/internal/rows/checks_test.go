@@ -121,6 +121,13 @@ func wrongOutcomes() []doctored {
 			}
 		}},
 		{"recovers too late", rows.RecoveryWithin(5 * second), func(o *rows.Outcome) { fail(between(o, 46*second, 47*second)[0]) }},
+		{"a storm when it is back", rows.NoStorm, func(o *rows.Outcome) {
+			for i, c := range between(o, 40*second, 43*second) {
+				for range i % 3 {
+					c.Attempts = append(c.Attempts, c.Attempts[0])
+				}
+			}
+		}},
 		{"a storm of attempts", rows.AttemptsAtMost(1.1), func(o *rows.Outcome) {
 			for i, c := range between(o, 20*second, 40*second) {
 				if i%5 == 0 {

@@ -15,5 +15,6 @@ var (
 	RecoveryWithin  = recoveryWithin
 	AttemptsAtMost  = attemptsAtMost
 	Enough          = enough
+	NoStorm         = noStorm
 	Calm            = calm
 )

@@ -92,7 +92,7 @@ func freezeRow() Row {
 			e.Heal("SIGCONT of " + v.ID)
 			return err
 		},
-		Checks: []Check{calm(lostAreInFlight), calm(hedgedNeverFail), outWithin(2 * time.Second), calm(probesOnly), backWithin(30 * time.Second),
+		Checks: []Check{calm(lostAreInFlight), calm(hedgedNeverFail), outWithin(2 * time.Second), calm(probesOnly), calm(noStorm), backWithin(30 * time.Second),
 			fullOnly(atLeast(0.999, "all calls", every)), fullOnly(atLeast(0.9999, "hedged calls", func(c *history.Call) bool { return hedged(c.Kind) }))},
 	}
 }

@@ -77,12 +77,15 @@ type Env struct {
 	metrics func() map[string]float64
 }
 
-// Victim is the instance that the fault is done to: the last user instance,
-// which has the proxy if the shape has one.
+// Victim is the instance that the fault is done to: the user instance that has a
+// proxy in front of it, or else one that the seed chooses.
 func (e *Env) Victim() *platform.Instance {
 	if e.victim == nil {
 		users := e.Users()
 		e.victim = users[len(users)-1]
+		if e.victim.TCP == nil && e.victim.GRPC == nil {
+			e.victim = users[e.Rng.IntN(len(users))]
+		}
 	}
 	return e.victim
 }

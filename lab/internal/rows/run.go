@@ -41,6 +41,8 @@ const (
 	watchers = 3
 	// linearLimit is how long linearizability may be checked.
 	linearLimit = 60 * time.Second
+	// maxJitter is by how much the seed delays the fault.
+	maxJitter = time.Second
 	// drainLimit is how long streams may lag behind the last write.
 	drainLimit = 20 * time.Second
 )
@@ -140,7 +142,7 @@ func (e *Env) underLoad(ctx context.Context, row Row, result *report.Result) err
 	var injected error
 	func() {
 		defer stopLoad()
-		if injected = e.Wait(ctx, e.Params.Before); injected != nil {
+		if injected = e.Wait(ctx, e.Params.Before+time.Duration(e.Rng.Int64N(int64(maxJitter)))); injected != nil {
 			return
 		}
 		if injected = row.Inject(ctx, e); injected != nil {
