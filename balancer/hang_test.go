@@ -72,7 +72,11 @@ func TestHangingInstanceIsOutWithinTwoSecondsAndBackWithinThirty(t *testing.T) {
 				for k := range 3 {
 					f.Instance(k).Behave(fast)
 				}
-				conn := f.Dial(balancer.Config{})
+				cfg := balancer.Config{}
+				if load.Rate < 10 {
+					cfg.Policy = balancer.RoundRobin // by chance a second may pass without a call to the instance, and nobody sees a hang
+				}
+				conn := f.Dial(cfg)
 				load.Duration = 5 * time.Second
 				load.Run(t.Context(), conn)
 				sick := f.Instance(1)
