@@ -55,6 +55,12 @@ func (r *Result) Details(w io.Writer, everything bool) {
 	for _, c := range r.Classes {
 		fmt.Fprintf(w, "         %6d %s, %d failed; p99 %s before, %s during, %s after\n", c.Calls, c.Name, c.Failed, short(c.Before.P99), short(c.During.P99), short(c.After.P99))
 	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "         failed: %s\n", cut(f, 600))
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintf(w, "         failed: %s\n", cut(f, 600))
+	}
 	for _, code := range slices.Sorted(maps.Keys(r.Codes)) {
 		fmt.Fprintf(w, "         %6d %s\n", r.Codes[code], code)
 	}

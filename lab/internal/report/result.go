@@ -42,8 +42,10 @@ type Result struct {
 	Streams             []Stream           `json:",omitempty"`
 	Marks               []Mark             `json:",omitempty"`
 	Metrics             map[string]float64 `json:",omitempty"`
-	Facts               []string           `json:",omitempty"`
-	Verdicts            []check.Verdict
+	// Failures are the first few calls that failed.
+	Failures []string `json:",omitempty"`
+	Facts    []string `json:",omitempty"`
+	Verdicts []check.Verdict
 }
 
 // Class is one class of calls.

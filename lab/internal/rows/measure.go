@@ -18,6 +18,8 @@ import (
 func (c *course) measure(r *report.Result, o *Outcome) {
 	r.Rate, r.Instances = c.Rate, o.Instances
 	r.Metrics = c.metrics()
+	r.Failures = examples(o.Calls, every)
+	r.Failures = examples(o.Calls, every)
 	r.Lag.Worst = c.lag.Worst()
 	for _, m := range c.History.Marks() {
 		r.Marks = append(r.Marks, report.Mark{At: m.At, What: m.What})
