@@ -94,7 +94,7 @@ func (w *world) all() []check.Verdict {
 		check.Replayed("table", w.events, right().users()),
 		check.Final("API", w.users(), "table", right().users()),
 		check.Deadlines(w.calls, noLag),
-		check.RetryInfos(w.calls),
+		check.RetryInfos(w.calls, noLag),
 	}
 }
 
@@ -271,5 +271,23 @@ func TestNoTimeToCheckIsUnknownAndFails(t *testing.T) {
 	v := check.Linearizable(right().calls, 0)
 	if v.OK || !strings.Contains(strings.Join(v.Faults, ""), "UNKNOWN") {
 		t.Errorf("got %+v", v)
+	}
+}
+
+func TestOwnLagExcusesALateAnswerOfTheStore(t *testing.T) {
+	for _, tc := range []struct {
+		lag  time.Duration
+		want bool
+	}{{10 * ms, false}, {30 * ms, true}} {
+		w := right()
+		fail(w.calls[3])
+		v := check.RetryInfos(w.calls, func(time.Duration, time.Duration) time.Duration { return tc.lag })
+		if v.OK != tc.want {
+			t.Errorf("own lag %s: %+v", tc.lag, v)
+		}
+		w.calls[3].Code = codes.Internal
+		if check.RetryInfos(w.calls, func(time.Duration, time.Duration) time.Duration { return tc.lag }).OK {
+			t.Errorf("own lag %s excuses INTERNAL", tc.lag)
+		}
 	}
 }

@@ -187,7 +187,7 @@ func noStorm(o *Outcome) check.Verdict {
 // retryInfo demands that the failures while the fault lasted say when to try
 // again, before the deadline.
 func retryInfo(o *Outcome) check.Verdict {
-	return check.RetryInfos(check.Window(o.Calls, 0, o.Ended))
+	return check.RetryInfos(check.Window(o.Calls, 0, o.Ended), o.Lag)
 }
 
 // fullOnly leaves a check out of the short form, which has too few calls for it.

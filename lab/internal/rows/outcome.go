@@ -21,6 +21,8 @@ type Outcome struct {
 	Instances int
 	Full      bool
 	Params    Params
+	// Lag is the lab's own.
+	Lag check.Lag
 }
 
 // Check judges one property of an outcome.

@@ -303,7 +303,7 @@ func (c *course) judge(byAPI, byStore map[string]history.State, events, audited 
 func (c *course) load() []*history.Call { return check.Window(c.History.Calls(), 0, c.ended) }
 
 func (c *course) outcome() *Outcome {
-	o := &Outcome{Calls: c.load(), Victims: map[string]bool{}, Spans: c.spans, Healed: c.ended, Ended: c.ended, Instances: len(c.Users()), Full: c.Full, Params: c.Params}
+	o := &Outcome{Calls: c.load(), Victims: map[string]bool{}, Spans: c.spans, Healed: c.ended, Ended: c.ended, Instances: len(c.Users()), Full: c.Full, Params: c.Params, Lag: c.lag.Between}
 	if n := len(c.spans); n > 0 {
 		o.Begun, o.Healed = c.spans[0].From, c.spans[n-1].To
 	}
