@@ -1,7 +1,10 @@
 package discovery_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,6 +98,22 @@ func TestAStaleAnswerAddsAndTakesNothingAway(t *testing.T) {
 	})
 }
 
+func TestAnAnswerWithoutAChangeEndsWhatAStaleOneLeftOpen(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.answer("a", "b", "c", "d", "e")
+		r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c", "d", "e")
+		u := list("a", "b", "c", "d")
+		u.Stale = "no leader"
+		r.update(u)
+		r.update(discovery.Update{Unchanged: true, Stale: "no leader"})
+		r.pass(time.Minute)
+		r.want("abcde", "unchanged")
+		r.update(discovery.Update{Unchanged: true}) // the leader is back, and does not know e
+		r.pass(time.Minute)
+		r.want("abcd", "removed")
+	})
+}
+
 func TestInstancesThatAllFailTheirChecksAreUsedWhenNothingElseIsKnown(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		all := discovery.Update{Failing: list("a", "b").Instances}
@@ -162,5 +181,33 @@ func TestACriticalFleetOfASubsetIsHeld(t *testing.T) {
 			t.Errorf("in effect: %s, want %s", after, before)
 		}
 		res.Close()
+	})
+}
+
+func TestEachOutageOfTheRegistryIsLoggedAndItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		driver, logs := newScripted(), &bytes.Buffer{}
+		b := discovery.NewResolver(driver, discovery.Config{}, discovery.WithLogger(slog.New(slog.NewTextHandler(logs, nil))))
+		_, res := build(t, b, dialled)
+		driver.updates <- list("a", "b")
+		for range 2 {
+			for range 3 {
+				driver.errs <- errors.New("connection refused")
+			}
+			for range 3 {
+				driver.updates <- list("a", "b")
+			}
+		}
+		synctest.Wait()
+		res.Close()
+		var got []string
+		for line := range strings.Lines(logs.String()) {
+			_, rest, _ := strings.Cut(line, "decision=")
+			decided, _, _ := strings.Cut(rest, " ")
+			got = append(got, decided)
+		}
+		if want := "accepted kept unchanged kept unchanged"; strings.Join(got, " ") != want {
+			t.Errorf("logged: %q, want %q", got, want)
+		}
 	})
 }

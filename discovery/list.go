@@ -114,6 +114,20 @@ func (e *entry) miss(now time.Time, many, stale bool) {
 	}
 }
 
+// sure notes that an answer without reservations is the same as the one before: what is absent was not left out because that was stale.
+func (l *list) sure(now time.Time) {
+	unsure := func(e entry) bool { return e.unsure }
+	if !slices.ContainsFunc(l.entries, unsure) {
+		return
+	}
+	l.entries = slices.Clone(l.entries)
+	for i := range l.entries {
+		if e := &l.entries[i]; e.unsure {
+			e.doubted, e.unsure, e.absent = false, false, now
+		}
+	}
+}
+
 // left reports whether an absent instance that is not doubted may go.
 func (l *list) left(now time.Time, e entry) bool {
 	return now.Sub(e.absent) >= l.leave || l.look(e.inst) != evidenceUp

@@ -48,16 +48,17 @@ func (w *watch) decided(d decision, reason string) {
 	w.note(d, reason)
 }
 
-// note logs a decision; the same one for the same reason is logged once.
+// note logs a decision; the same one for the same reason is logged once. That nothing has changed is news only when the registry failed
+// before.
 func (w *watch) note(d decision, reason string) {
 	line := string(d) + reason
-	if d == decisionUnchanged || line == w.noted {
+	if line == w.noted || d == decisionUnchanged && !w.failing {
 		return
 	}
-	w.noted = line
+	w.noted, w.failing = line, d == decisionKept
 	log := w.opts.log.With("target", w.state.Name(), "decision", string(d), "reason", reason)
 	switch d {
-	case decisionAccepted, decisionRemoved, decisionConfirmed, decisionRemembered:
+	case decisionAccepted, decisionUnchanged, decisionRemoved, decisionConfirmed, decisionRemembered:
 		log.Info("resolver decided")
 	default:
 		log.Warn("resolver decided")

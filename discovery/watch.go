@@ -38,6 +38,7 @@ type watch struct {
 	looked  bool      // whether the cache was read
 	size    int       // of the last answer
 	noted   string    // what was logged last
+	failing bool      // that was an error of the registry
 	goneErr error     // why calls fail while every instance is gone
 
 	mu   sync.Mutex
@@ -143,7 +144,7 @@ func (w *watch) decide(ctx context.Context) {
 func (w *watch) answered(a answer) {
 	w.staleness(a.stale)
 	if a.unchanged {
-		w.again()
+		w.again(a.stale)
 		return
 	}
 	for _, d := range a.drops {
@@ -188,8 +189,11 @@ func (w *watch) nothing(d decision, a answer) error {
 }
 
 // again notes that the registry has answered, and that nothing has changed.
-func (w *watch) again() {
+func (w *watch) again(stale string) {
 	now := time.Now()
+	if stale == "" {
+		w.list.sure(now)
+	}
 	if w.size > 0 {
 		w.good = now
 		if now.Sub(w.saved) >= saveAgain {

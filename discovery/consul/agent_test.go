@@ -188,6 +188,23 @@ func TestStatusOfChecksDecidesAboutWeight(t *testing.T) {
 	w.wants(t, "!c !f a=10 b=3 d=100 e=50")
 }
 
+// An agent that streams says of every later answer that it knows no leader.
+func TestLaterAnswersOfAWellAgentAreNotStale(t *testing.T) {
+	a := emptyAgent(t)
+	ops, _ := healthy(t)
+	d := newDriver(t, consul.Config{Address: a.Address(), Check: checked(ops)})
+	w := watch(t, d, user)
+	for i, want := range []string{"a=100", "a=100 b=100", "a=100 b=100 c=100"} {
+		must(t, d.Register(t.Context(), instance(string(rune('a'+i)), 9000+i)))
+		w.wants(t, want)
+		eventually(t, func() string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.stale
+		})
+	}
+}
+
 func TestTagsSelectInstances(t *testing.T) {
 	a := emptyAgent(t)
 	ops, _ := healthy(t)

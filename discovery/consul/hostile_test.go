@@ -52,10 +52,11 @@ func TestAStaleListIsAListAndSaysSo(t *testing.T) {
 		want   string
 		metric float64
 	}{
-		"no leader":             {[]string{"X-Consul-KnownLeader", "false"}, "knows of no leader", -1},
-		"no contact for long":   {[]string{"X-Consul-LastContact", "42000"}, "42s ago", 42},
-		"contact a moment ago":  {[]string{"X-Consul-LastContact", "50"}, "", 0.05},
-		"part taken by the ACL": {[]string{"X-Consul-Results-Filtered-By-ACLs", "true"}, "", 0},
+		"no leader":              {[]string{"X-Consul-KnownLeader", "false"}, "knows of no leader", -1},
+		"no contact for long":    {[]string{"X-Consul-LastContact", "42000"}, "42s ago", 42},
+		"streamed, nothing said": {[]string{"X-Consul-KnownLeader", "false", "X-Consul-Query-Backend", "streaming"}, "", 0},
+		"contact a moment ago":   {[]string{"X-Consul-LastContact", "50"}, "", 0.05},
+		"part taken by the ACL":  {[]string{"X-Consul-Results-Filtered-By-ACLs", "true"}, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, always(reply{header: said(5, tt.header...), body: listed("a")}))

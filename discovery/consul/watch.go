@@ -96,7 +96,7 @@ type watch struct {
 type answer struct {
 	index       uint64
 	contact     time.Duration
-	leader      bool
+	leader      bool // the server knows of one, or does not say
 	filtered    bool // ACLs took something away
 	denyDefault bool // ACLs take away what nobody allowed
 	body        []byte
@@ -236,7 +236,9 @@ func parseHeader(h http.Header) (a answer, err error) {
 	if err == nil {
 		a.contact = time.Duration(ms) * time.Millisecond
 	}
-	a.leader = h.Get("X-Consul-KnownLeader") != "false"
+	// An agent that answers from what a server streams to it says "false" here whatever is so: it does not know.
+	streamed := h.Get("X-Consul-Query-Backend") == "streaming"
+	a.leader = streamed || h.Get("X-Consul-KnownLeader") != "false"
 	a.filtered = h.Get("X-Consul-Results-Filtered-By-ACLs") == "true"
 	a.denyDefault = h.Get("X-Consul-Default-ACL-Policy") == "deny"
 	return a, nil
