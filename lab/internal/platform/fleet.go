@@ -19,7 +19,7 @@ func (p *Platform) instance(s Shape, n int) (*Instance, error) {
 	i.Advertised = i.Address
 	if n >= s.Users {
 		i.Service, i.ID = "audit", fmt.Sprintf("audit-%d", n-s.Users+1)
-	} else if n == s.Users-1 && s.Front != Direct {
+	} else if s.Front != Direct {
 		i.Advertised = fmt.Sprintf("127.0.0.1:%d", front)
 		var err error
 		if s.Front == TCP {

@@ -31,7 +31,8 @@ type Config struct {
 	Log func(format string, args ...any)
 }
 
-// Front is what stands between the clients and the last user instance.
+// Front is what stands between the clients and each user instance: before all of
+// them, so that none is slower than the others before a fault.
 type Front string
 
 // The fronts.
@@ -45,7 +46,7 @@ const (
 type Shape struct {
 	// Users and Audits are how many.
 	Users, Audits int
-	// Front is in front of the last user instance.
+	// Front is in front of the user instances.
 	Front Front
 	// StoreProxy puts a TCP proxy between all instances and PostgreSQL.
 	StoreProxy bool

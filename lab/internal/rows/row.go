@@ -77,15 +77,11 @@ type Env struct {
 	metrics func() map[string]float64
 }
 
-// Victim is the instance that the fault is done to: the user instance that has a
-// proxy in front of it, or else one that the seed chooses.
+// Victim is the user instance that the fault is done to; the seed chooses it.
 func (e *Env) Victim() *platform.Instance {
 	if e.victim == nil {
 		users := e.Users()
-		e.victim = users[len(users)-1]
-		if e.victim.TCP == nil && e.victim.GRPC == nil {
-			e.victim = users[e.Rng.IntN(len(users))]
-		}
+		e.victim = users[e.Rng.IntN(len(users))]
 	}
 	return e.victim
 }
