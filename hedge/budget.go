@@ -17,7 +17,10 @@ const (
 )
 
 // budget bounds the hedges of one target: over the last ten seconds, one for ten
-// calls, or three per second where that is more. Counting a call takes no lock.
+// calls, or three per second where that is more. Half of it is kept for calls that
+// have waited for longer than their delay: what is merely slower than usual must
+// not use up what calls at an instance that hangs will need. Counting a call takes
+// no lock.
 type budget struct {
 	began time.Time
 	calls atomic.Uint64 // of this slot
@@ -46,12 +49,16 @@ func (b *budget) call(now time.Time) {
 	b.calls.Add(1)
 }
 
-// take tells whether a hedge may be sent, and counts it.
-func (b *budget) take(now time.Time) bool {
+// take tells whether a hedge may be sent, and counts it; long tells that the call
+// has waited for long.
+func (b *budget) take(now time.Time, long bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.roll(now)
 	most := max((b.sum+b.calls.Load())/share, few*slots)
+	if !long {
+		most = (most + 1) / 2
+	}
 	if b.hedges >= most {
 		return false
 	}

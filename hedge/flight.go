@@ -88,9 +88,10 @@ type task struct {
 	opts     []grpc.CallOption
 	cancel   context.CancelFunc // of the first attempt
 
-	over  bool // the first attempt has ended
-	fired bool // the timer has, and there is no hedge unless it is set
-	hedge *attempt
+	over   bool // the first attempt has ended
+	fired  bool // the timer has for the last time, and there is no hedge unless it is set
+	waited bool // the timer has before, and the budget had nothing to spare
+	hedge  *attempt
 }
 
 // flight is a call that may be hedged. It is used again for other calls, with its
@@ -123,6 +124,9 @@ func newFlight() *flight {
 func (f *flight) recycle() {
 	f.mu.Lock()
 	free := f.fired || f.hedge == nil && !f.over
+	if f.waited && f.hedge == nil {
+		f.method.metrics.denied.Inc()
+	}
 	f.mu.Unlock()
 	if free {
 		h := f.method.hedger
@@ -158,13 +162,20 @@ func (f *flight) begin() (*attempt, context.Context) {
 	if deadline, ok := f.ctx.Deadline(); ok && deadline.Sub(now) <= f.method.latency.usual() || f.ctx.Err() != nil {
 		return nil, nil
 	}
-	if !f.method.budget.take(now) {
-		f.method.metrics.denied.Inc()
+	if !f.method.budget.take(now, f.waited) {
+		f.waitOn(now)
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(f.ctx)
 	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{})}
 	return f.hedge, ctx
+}
+
+// waitOn asks for the hedge again when the call has waited for twice as long. The
+// caller holds the mutex.
+func (f *flight) waitOn(now time.Time) {
+	f.waited, f.fired = true, false
+	f.timer.Reset(max(now.Sub(f.start), MinDelay))
 }
 
 // send makes the second attempt. A panic in it is its failure and nothing more:
@@ -185,6 +196,9 @@ func (f *flight) settle(err error) error {
 	f.mu.Lock()
 	f.over = true
 	a := f.hedge
+	if a == nil && !f.fired { // it was to be asked for again
+		f.fired = f.timer.Stop()
+	}
 	f.mu.Unlock()
 	m := f.method
 	if a == nil {

@@ -6,16 +6,20 @@
 // Which methods, a policy says ([policy.Effective].Hedge: those declared
 // NO_SIDE_EFFECTS, and others that are switched on). When, it may say
 // (HedgeDelay); otherwise it is the 95th percentile of the method's own latency
-// at the target, 5 ms at least. As long as too few calls were seen for that, it is
-// 100 ms, or a quarter of the deadline if that is less.
+// at the target, 5 ms at least and a third of the deadline at most. As long as too
+// few calls were seen for that, it is 100 ms, or a quarter of the deadline if that
+// is less.
 //
 // # What a hedge may cost
 //
 // Each target has a budget: over the last ten seconds at most one hedge for ten
 // calls, and where calls are few three per second. It is not rationed within the
 // ten seconds, so that the calls caught by an instance that hangs, a third of all
-// for a second or two, are all hedged. A hedge that the budget forbids is not
-// sent, and neither is one that would not be answered within the deadline. What
+// for a second or two, are all hedged; and half of it is kept for calls that have
+// waited for more than twice the delay, so that a slow minute does not use up what
+// they will need. A hedge that the budget forbids is asked for again when the call
+// has waited for twice as long. One that would not be answered within the deadline
+// is not sent. What
 // fails before the delay is not hedged: retries are gRPC's own.
 //
 // # Whose answer counts
@@ -129,11 +133,16 @@ func (m *Method) Delay() time.Duration {
 }
 
 // delay returns the delay of a call with so much time left, and whether an answer
-// of a second attempt would come in time.
+// of a second attempt would come in time. A delay that is not the policy's leaves
+// the second attempt two thirds of the time, however slow calls were of late.
 func (m *Method) delay(left time.Duration, bounded bool) (delay time.Duration, inTime bool) {
 	delay = m.Delay()
-	if bounded && m.policy.Effective().HedgeDelay <= 0 && m.latency.slow() == 0 {
-		delay = min(delay, left/4)
+	if bounded && m.policy.Effective().HedgeDelay <= 0 {
+		most := left / 3
+		if m.latency.slow() == 0 {
+			most = left / 4
+		}
+		delay = min(delay, most)
 	}
 	return delay, !bounded || delay+m.latency.usual() < left
 }

@@ -402,3 +402,23 @@ func TestNeverMoreThanOneAnswer(t *testing.T) {
 		calls.Wait()
 	})
 }
+
+// Calls that are only a little late use up what there is for them; calls that hang
+// are hedged all the same, a little later.
+func TestABusyMinuteLeavesHedgesForCallsThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, policy.Override{Method: get, HedgeDelay: 20 * ms})
+		for range 30 {
+			_, _, _ = c.call(get, 0, &run{attempts: []attempt{{after: 25 * ms}, {after: time.Second}}})
+		}
+		if got := c.hedges(get); got != "lost15" {
+			t.Errorf("of 30 calls that were a little late: %s, want half of what may be hedged", got)
+		}
+		for range 15 {
+			value, took, err := c.call(get, 0, &run{attempts: []attempt{{after: time.Hour}, {after: ms, value: "second"}}})
+			if value != "second" || err != nil || took > 50*ms {
+				t.Fatalf("a call that hangs: %q after %s, %v", value, took, err)
+			}
+		}
+	})
+}
