@@ -60,10 +60,11 @@ lab-short: ## inject every fault for some seconds, and check what is lost; needs
 	go -C lab run . -short
 
 .PHONY: lab-full
-lab-full: ## the same as long as it is promised, with percentages; about an hour, alone on the machine
+lab-full: ## the same as long as it is promised, with percentages, and plain grpc-go beside it; hours, alone on the machine
 	tools/install.sh consul
 	go -C lab run . -full -json ../.cache/lab.json
-	go -C lab run . report ../.cache/lab.json
+	go -C lab run ./baseline -full -json ../.cache/baseline.json
+	go -C lab run . report ../.cache/lab.json ../.cache/baseline.json
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME (30s)
