@@ -1,11 +1,13 @@
-// Command bench measures what the chassis costs: server CPU and allocations per
-// unary call and per streamed message, beside grpc-go with nothing on, in
-// interleaved rounds of one run.
+// Command bench measures what the chassis costs: CPU and allocations per unary call
+// and per streamed message, of the server and of the client, beside grpc-go with
+// nothing on, in interleaved rounds of one run.
 //
 //	go -C bench run . [-rounds 7] [-duration 2s] [-json]
 //
-// Every server is a process of its own, so that its CPU is its own (getrusage).
-// The client is plain grpc-go for all. Ratios are of the medians; on a shared
+// Every server is a process of its own, so that its CPU is its own (getrusage),
+// and its client is plain grpc-go for all. Where the client is measured, the server
+// is plain grpc-go, and what is counted is this process: the client with what it
+// takes to make load, the same for both. Ratios are of the medians; on a shared
 // machine only ratios of one run mean something.
 package main
 
@@ -14,9 +16,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"time"
+
+	"google.golang.org/grpc/grpclog"
 )
 
 func main() {
@@ -32,6 +37,8 @@ func main() {
 	if *serve != "" {
 		exit(serveVariant(*serve, *profile))
 	}
+	// The bare server has no health service, of which gRPC complains for each connection.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	report, err := measure(ctx, *rounds, *duration, *only, *profile)

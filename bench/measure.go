@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/keelson-dev/keelson"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -25,6 +26,7 @@ import (
 type scenario struct {
 	Name        string
 	Unit        string
+	client      bool // measures the client's side, not the server's
 	connections int
 	watchers    int
 	load        func(ctx context.Context, conns []*grpc.ClientConn, d time.Duration) (int64, error)
@@ -32,11 +34,14 @@ type scenario struct {
 
 func scenarios() []scenario {
 	return []scenario{
-		{"64 in flight", "call", 4, 0, closedLoop(64)},
-		{"2000 per second", "call", 4, 0, openLoop(2000)},
-		{"64 in flight, 64 connections, 1000 watchers", "call", 64, 1000, closedLoop(64)},
-		{"2000 per second, 64 connections, 1000 watchers", "call", 64, 1000, openLoop(2000)},
-		{"streamed messages, 64 streams", "message", 4, 0, echoStreams(64)},
+		{"64 in flight", "call", false, 4, 0, closedLoop(64)},
+		{"2000 per second", "call", false, 4, 0, openLoop(2000)},
+		{"64 in flight, 64 connections, 1000 watchers", "call", false, 64, 1000, closedLoop(64)},
+		{"2000 per second, 64 connections, 1000 watchers", "call", false, 64, 1000, openLoop(2000)},
+		{"streamed messages, 64 streams", "message", false, 4, 0, echoStreams(64)},
+		{"client, 64 in flight", "call", true, 4, 0, closedLoop(64)},
+		{"client, 2000 per second", "call", true, 4, 0, openLoop(2000)},
+		{"client, streamed messages, 64 streams", "message", true, 4, 0, echoStreams(64)},
 	}
 }
 
@@ -80,17 +85,37 @@ func measure(ctx context.Context, rounds int, d time.Duration, only, profile str
 	return report, nil
 }
 
+// start starts what a variant is measured by: its server, or its client and a bare
+// server.
+func (sc scenario) start(ctx context.Context, variant, profile string) (*server, error) {
+	if sc.client {
+		s, err := startServer(ctx, bare, "")
+		if err != nil {
+			return nil, err
+		}
+		s.measure = func() (usage, error) { return measureUsage(), nil }
+		return s, s.connect(ctx, variant, sc.connections, sc.watchers)
+	}
+	s, err := startServer(ctx, variant, profile)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.connect(ctx, bare, sc.connections, sc.watchers)
+}
+
 // compare loads both variants in turn, round by round.
 func (sc scenario) compare(ctx context.Context, rounds int, d time.Duration, profile string) (Result, error) {
 	variants := []string{bare, chassis}
 	costs := map[string][]Cost{}
 	servers := map[string]*server{}
 	for _, v := range variants {
-		s, err := startServer(ctx, v, profile, sc.connections, sc.watchers)
+		s, err := sc.start(ctx, v, profile)
+		if s != nil {
+			defer s.stop()
+		}
 		if err != nil {
 			return Result{}, err
 		}
-		defer s.stop()
 		servers[v] = s
 	}
 	for round := range rounds + 1 { // the first one warms up
@@ -125,14 +150,17 @@ func median(c []Cost) Cost {
 
 // server is a server process and the connections to it.
 type server struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	out   *bufio.Reader
-	conns []*grpc.ClientConn
-	end   context.CancelFunc // of the watchers
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	address string
+	client  *keelson.Client // nil: plain grpc-go
+	conns   []*grpc.ClientConn
+	measure func() (usage, error)
+	end     context.CancelFunc // of the watchers
 }
 
-func startServer(ctx context.Context, variant, profile string, connections, watchers int) (*server, error) {
+func startServer(ctx context.Context, variant, profile string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -159,14 +187,30 @@ func startServer(ctx context.Context, variant, profile string, connections, watc
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", variant, err)
 	}
-	for range connections {
-		conn, err := grpc.NewClient("passthrough:///"+address[:len(address)-1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	s.address, s.measure, s.end = address[:len(address)-1], s.usage, func() {}
+	return s, nil
+}
+
+// connect makes the connections of a variant, and opens the watchers.
+func (s *server) connect(ctx context.Context, variant string, connections, watchers int) (err error) {
+	dial := func() (*grpc.ClientConn, error) {
+		return grpc.NewClient("passthrough:///"+s.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	}
+	if variant == chassis {
+		s.client, err = keelson.NewClient("bench", keelson.Config{Log: keelson.LogConfig{Format: "json"}}, keelson.WithLogOutput(io.Discard))
 		if err != nil {
-			return nil, err
+			return err
+		}
+		dial = func() (*grpc.ClientConn, error) { return s.client.Dial(s.address) }
+	}
+	for range connections {
+		conn, err := dial()
+		if err != nil {
+			return err
 		}
 		s.conns = append(s.conns, conn)
 	}
-	return s, s.watch(ctx, watchers)
+	return s.watch(ctx, watchers)
 }
 
 // watch opens idle streams, spread over the connections.
@@ -189,6 +233,9 @@ func (s *server) stop() {
 	for _, c := range s.conns {
 		_ = c.Close()
 	}
+	if s.client != nil {
+		_ = s.client.Close()
+	}
 	_ = s.in.Close()
 	_ = s.cmd.Wait()
 }
@@ -206,7 +253,7 @@ func (s *server) usage() (usage, error) {
 }
 
 func (s *server) round(ctx context.Context, sc scenario, d time.Duration) (Cost, error) {
-	before, err := s.usage()
+	before, err := s.measure()
 	if err != nil {
 		return Cost{}, err
 	}
@@ -214,7 +261,7 @@ func (s *server) round(ctx context.Context, sc scenario, d time.Duration) (Cost,
 	if err != nil {
 		return Cost{}, err
 	}
-	after, err := s.usage()
+	after, err := s.measure()
 	if err != nil {
 		return Cost{}, err
 	}

@@ -9,7 +9,7 @@ import (
 
 // print writes the report as a table.
 func (r *Report) print(w io.Writer) {
-	fmt.Fprintf(w, "server CPU and allocations, %s %s/%s, %d CPUs, medians of %d interleaved rounds of %s\n\n", r.Go, r.OS, r.Arch, r.CPUs, r.Rounds, r.Duration)
+	fmt.Fprintf(w, "CPU and allocations, %s %s/%s, %d CPUs, medians of %d interleaved rounds of %s\n\n", r.Go, r.OS, r.Arch, r.CPUs, r.Rounds, r.Duration)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "scenario\tbare\tkeelson\tratio\tallocations\tmore")
 	for _, x := range r.Results {
