@@ -29,7 +29,7 @@ func (r *Result) Line(w io.Writer) {
 	}
 	fmt.Fprintf(w, tableHead, r.Row, r.Word(), fmt.Sprint(r.Seed), fmt.Sprint(r.All.Calls), fmt.Sprint(r.All.Failed),
 		fmt.Sprintf("%.3f", float64(r.Attempts)/float64(r.All.Calls)), share(r.All), share(r.Hedged),
-		short(r.All.Before.P99), short(r.All.During.P99), maybe(r.Out), maybe(r.Back), maybe(r.Recovery))
+		brief(r.All.Before.P99), brief(r.All.During.P99), maybe(r.Out), maybe(r.Back), maybe(r.Recovery))
 }
 
 // Details prints what failed, and with everything also what held.
@@ -53,7 +53,7 @@ func (r *Result) Details(w io.Writer, everything bool) {
 		return
 	}
 	for _, c := range r.Classes {
-		fmt.Fprintf(w, "         %6d %s, %d failed; p99 %s before, %s during, %s after\n", c.Calls, c.Name, c.Failed, short(c.Before.P99), short(c.During.P99), short(c.After.P99))
+		fmt.Fprintf(w, "         %6d %s, %d failed; p99 %s before, %s during, %s after\n", c.Calls, c.Name, c.Failed, brief(c.Before.P99), brief(c.During.P99), brief(c.After.P99))
 	}
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "         failed: %s\n", cut(f, 600))
@@ -65,7 +65,7 @@ func (r *Result) Details(w io.Writer, everything bool) {
 		fmt.Fprintf(w, "         %6d %s\n", r.Codes[code], code)
 	}
 	for _, s := range r.Streams {
-		fmt.Fprintf(w, "         %s: %d changes, resumed %d times, the longest break %s %v\n", s.Name, s.Changes, s.Resumed, short(s.Longest), s.Ends)
+		fmt.Fprintf(w, "         %s: %d changes, resumed %d times, the longest break %s %v\n", s.Name, s.Changes, s.Resumed, brief(s.Longest), s.Ends)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Metrics)) {
 		fmt.Fprintf(w, "         %6.0f %s\n", r.Metrics[name], name)
@@ -73,7 +73,7 @@ func (r *Result) Details(w io.Writer, everything bool) {
 	for _, f := range r.Facts {
 		fmt.Fprintf(w, "         %s\n", f)
 	}
-	fmt.Fprintf(w, "         own lag: calls began %s late at most (p99 %s), the process woke up %s late at most\n", short(r.Lag.StartMax), short(r.Lag.StartP99), short(r.Lag.Worst))
+	fmt.Fprintf(w, "         own lag: calls began %s late at most (p99 %s), the process woke up %s late at most\n", brief(r.Lag.StartMax), brief(r.Lag.StartP99), brief(r.Lag.Worst))
 }
 
 func share(c Class) string {
@@ -87,11 +87,11 @@ func maybe(d *time.Duration) string {
 	if d == nil {
 		return "-"
 	}
-	return short(*d)
+	return brief(*d)
 }
 
 // short writes a duration with three digits.
-func short(d time.Duration) string {
+func brief(d time.Duration) string {
 	switch {
 	case d >= time.Second:
 		return fmt.Sprintf("%.2fs", d.Seconds())

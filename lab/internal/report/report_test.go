@@ -67,14 +67,17 @@ func TestThePageHasEverySeedAndWhatFailed(t *testing.T) {
 		{Results: []*report.Result{result("sigstop", 1, check.Verdict{Name: "x", OK: true}), {Row: "drop", Promise: "p", Skipped: "no iptables"}}},
 		{Results: []*report.Result{result("rolling", 2, check.Verdict{Name: "no call fails", Detail: "1 of 100"}), result("rolling", 1, check.Verdict{Name: "x", OK: true})}},
 	}
+	brief := result("rolling", 1, check.Verdict{Name: "x", OK: true})
+	brief.Full = false
+	files = append(files, &report.File{Results: []*report.Result{brief}})
 	var page bytes.Buffer
 	if err := report.Markdown(&page, files, []string{"rolling", "sigstop", "drop"}); err != nil {
 		t.Fatal(err)
 	}
 	text := page.String()
 	for _, want := range []string{
-		"| [rolling](#rolling) | holds | 1 of 2 | 200 | 2 |", "| [sigstop](#sigstop) | holds | 1 of 1 |", "SKIPPED: no iptables",
-		"| 1 | ok | 200 | 100 | 1 | 99.0000% (90.0000%)", "| 2 | FAILED |", "- seed 2: no call fails: 1 of 100", "| get | 200 | 2 |",
+		"| [rolling](#rolling) | holds | full | 1 of 2 | 200 | 2 |", "| [rolling](#rolling) | holds | short | 1 of 1 | 100 | 1 |", "| [sigstop](#sigstop) | holds | full | 1 of 1 |", "SKIPPED: no iptables",
+		"| 1 | ok | 200 | 100 | 1 | 99.0000% (90.0000%)", "| 2 | FAILED |", "- full, seed 2: no call fails: 1 of 100", "| get | 300 | 3 |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)

@@ -48,6 +48,20 @@ type Result struct {
 	Verdicts []check.Verdict
 }
 
+// The forms of a row, as they are shown.
+const (
+	full  = "full"
+	short = "short"
+)
+
+// Form is full or short.
+func (r *Result) Form() string {
+	if r.Full {
+		return full
+	}
+	return short
+}
+
 // Class is one class of calls.
 type Class struct {
 	Name          string
