@@ -88,6 +88,8 @@ func (c cacheFile) trusted() error {
 		switch {
 		case err != nil:
 			return err
+		case foreign(info):
+			return fmt.Errorf("%s: belongs to another user, who could have written anything to it; give it to this process's user, or choose another directory", path)
 		case info.Mode().Perm()&0o022 != 0:
 			return fmt.Errorf("%s: others may write to it (mode %s); take that away, for example with chmod go-w", path, info.Mode().Perm())
 		case info.Size() > maxCache && !info.IsDir():
@@ -113,18 +115,29 @@ func (c cacheFile) write(list []target.Instance, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	return c.replace(b)
+}
+
+// replace writes a file beside the one that it becomes. Its error does not name that file, whose name is another one each time: the same
+// failure is to be told once.
+func (c cacheFile) replace(b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(c.path), ".tmp-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), c.path)
-	}
-	if err != nil {
-		if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) {
-			err = errors.Join(err, gone)
+	if err == nil {
+		_, err = f.Write(b)
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(f.Name(), c.path)
 		}
+		if err != nil {
+			_ = os.Remove(f.Name()) // what could not be written may not be removable either
+		}
+	}
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return fmt.Errorf("%s: %s: %w", c.path, path.Op, path.Err)
+	case errors.As(err, &link):
+		return fmt.Errorf("%s: %s: %w", c.path, link.Op, link.Err)
 	}
 	return err
 }

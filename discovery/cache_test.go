@@ -192,3 +192,45 @@ func TestACacheThatCannotBeWrittenIsNoReasonToStop(t *testing.T) {
 		}
 	})
 }
+
+func TestACopyThatAnotherUserOwnsIsNotUsed(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only the superuser can give a file away")
+	}
+	for name, of := range map[string]func(string) string{"file": filepath.Clean, "directory": filepath.Dir} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "cache")
+			process(t, dir, func(r *cacheRig) { r.answer("a", "b") })
+			if err := os.Chown(of(cachedFile(t, dir)), 65534, -1); err != nil {
+				t.Fatal(err)
+			}
+			process(t, dir, func(r *cacheRig) {
+				r.fail(errors.New("away"))
+				if got := r.conn.ids(); got != "" || !strings.Contains(r.logs.String(), "belongs to another user") {
+					t.Errorf("instances in effect: %q; log: %s", got, r.logs)
+				}
+			})
+		})
+	}
+}
+
+func TestACopyThatCannotBeReplacedIsToldOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	process(t, dir, func(r *cacheRig) { r.answer("a") })
+	path := cachedFile(t, dir)
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	process(t, dir, func(r *cacheRig) {
+		for _, names := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}} {
+			r.answer(names...)
+			r.pass(10 * time.Second)
+		}
+		if n := strings.Count(r.logs.String(), "copy of the list not written"); n != 1 {
+			t.Errorf("told %d times: %s", n, r.logs)
+		}
+	})
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("%d files are left, %v; want 1", len(files), err)
+	}
+}

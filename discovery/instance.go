@@ -142,15 +142,21 @@ func (in Instance) attributes() target.Instance {
 
 // NewID returns an ID that is unique for a service on this host and port and the same after a restart on that port, so that a restarted
 // instance overwrites what a crashed one left in the registry: "service-host-port" in lower case, with the name of the host, which in a
-// container is that of the container.
+// container is that of the container. An address that is neither a wildcard nor 127.0.0.1 comes before the port: another process may have
+// the same port of another address.
 func NewID(service, address string) string {
 	name, err := os.Hostname()
 	host, port, splitErr := net.SplitHostPort(address)
 	if splitErr != nil {
 		host, port = address, "0"
 	}
-	if err != nil || name == "" {
+	ip := net.ParseIP(host)
+	plain := host == "" || host == "localhost" || ip != nil && (ip.IsUnspecified() || ip.Equal(net.IPv4(127, 0, 0, 1)))
+	switch {
+	case err != nil || name == "":
 		name = host
+	case !plain:
+		name += "-" + host
 	}
 	return strings.ToLower(service + "-" + name + "-" + port)
 }

@@ -48,7 +48,7 @@ type Config struct {
 	// Subset makes clients of a large fleet connect to a part of it. Default: to all of it.
 	Subset Subset
 	// CacheDir is a directory for a copy of the last good list of each target of a driver, so that a process can start while its registry
-	// is away; it is created with mode 0700, and a file or directory that others may write to is not used. A copy is written after
+	// is away; it is created with mode 0700, and a file or directory that others own or may write to is not used. A copy is written after
 	// changes, at most once a second. Default: no copies.
 	CacheDir string
 	// CacheWait is how long the registry may take to answer the first time before the copy is used; when it fails before, that is at

@@ -116,9 +116,14 @@ func (r *Registration) Healthy(context.Context) error {
 // to stop a drain. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
 	r.met.registered.WithLabelValues(r.in.Service).Set(0)
-	for ctx.Err() == nil {
-		if r.register(ctx) {
-			r.keep(ctx)
+	b := backoff{min: r.cfg.MinBackoff, max: r.cfg.MaxBackoff}
+	for ctx.Err() == nil && r.register(ctx) {
+		start := time.Now()
+		r.keep(ctx)
+		if time.Since(start) > r.cfg.MaxBackoff {
+			b.reset()
+		} else { // a registry that loses it at once, or another process with the same ID, is not fought at full speed
+			pause(ctx, b.next())
 		}
 	}
 	err := r.deregister(ctx)

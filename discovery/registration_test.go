@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -263,7 +264,33 @@ func TestNewIDIsValidAndStable(t *testing.T) {
 			t.Errorf("%q is not stable and lower case", id)
 		}
 	}
-	if discovery.NewID("user", "h:1") == discovery.NewID("user", "h:2") {
-		t.Error("two ports have one ID")
+	ids := make(map[string]string)
+	for _, addr := range []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.2:1", "10.0.0.1:1", "[::1]:1", "h:1"} {
+		id := discovery.NewID("user", addr)
+		if other, taken := ids[id]; taken {
+			t.Errorf("%s and %s, where two processes can listen, have one ID", other, addr)
+		}
+		ids[id] = addr
 	}
+	if discovery.NewID("user", ":1") != discovery.NewID("user", "127.0.0.1:1") {
+		t.Error("the ID changes with the wildcard")
+	}
+}
+
+func TestARegistryThatLosesTheInstanceAtOnceIsNotHammered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var registered atomic.Int64
+		_, stop := registration(t, stubRegistrar{
+			register:   func(context.Context, discovery.Instance) error { registered.Add(1); return nil },
+			check:      func(context.Context, discovery.Instance) error { return discovery.ErrNotRegistered },
+			deregister: func(context.Context, discovery.Instance) error { return nil },
+		})
+		<-time.After(time.Minute)
+		if n := registered.Load(); n < 20 || n > 60 {
+			t.Errorf("registered %d times in a minute, want 20 to 60", n)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -245,6 +245,20 @@ func TestASuccessorStaysWhenItsPredecessorDeregisters(t *testing.T) {
 	}
 }
 
+func TestTwoProcessesWithOneIDAreTold(t *testing.T) {
+	a := emptyAgent(t)
+	ops, _ := healthy(t)
+	d := newDriver(t, consul.Config{Address: a.Address(), Check: checked(ops)})
+	one, other := instance("user-1", 9090), instance("user-1", 9091)
+	one.PID, other.PID = 7, 8
+	must(t, d.Register(t.Context(), one))
+	must(t, d.Register(t.Context(), other))
+	err := d.Check(t.Context(), one)
+	if !errors.Is(err, discovery.ErrNotRegistered) || !strings.Contains(err.Error(), "PID 8, at 127.0.0.1:9091") {
+		t.Errorf("Check: %v; want an error that names the other process", err)
+	}
+}
+
 func TestCheckNoticesALossWhileItBlocks(t *testing.T) {
 	a := emptyAgent(t)
 	ops, _ := healthy(t)

@@ -65,6 +65,9 @@ func (s *session) explain(err error) error {
 	if errors.As(err, &wrapped) { // it repeats the whole URL
 		err = wrapped.Err
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return faultf(kindUnreachable, "it did not answer in time: %w", err)
+	}
 	return err
 }
 

@@ -1,11 +1,14 @@
 package consul
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -31,25 +34,49 @@ func (d *Driver) Register(ctx context.Context, in discovery.Instance) error {
 	})
 }
 
-// shown waits until the catalog has the record.
+// shown waits until the catalog has the record. Where ACLs hide the catalog from the token, the agent's word must do.
 func (d *Driver) shown(ctx context.Context, s *session, r record) error {
+	var other error
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		opts := &api.QueryOptions{AllowStale: true, Filter: fmt.Sprintf("Service.ID == %q", r.id)}
-		found, _, err := s.api.Health().Service(r.service, "", false, opts.WithContext(ctx))
+		found, meta, err := s.api.Health().Service(r.service, "", false, opts.WithContext(ctx))
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("the agent took it, the catalog does not tell: %w", s.explain(err))
 		}
-		if slices.ContainsFunc(found, func(e *api.ServiceEntry) bool { return e.Service != nil && r.holds(e.Service) }) {
-			return nil
+		if err == nil {
+			mine := slices.ContainsFunc(found, func(e *api.ServiceEntry) bool { return e.Service != nil && r.holds(e.Service) })
+			if mine || len(found) == 0 && meta.ResultsFilteredByACLs {
+				return nil
+			}
+			other = r.taken(found)
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return faultf(kindStale, "the agent took it, the catalog does not show it yet; have the servers a leader, and has the token node:read? %w", ctx.Err())
+			if other != nil {
+				return other
+			}
+			return faultf(kindStale, "the agent took it, the catalog does not show it yet; have the servers a leader? %w", ctx.Err())
 		}
 	}
+}
+
+// taken is the error for a record that another process has written meanwhile; nil when none has.
+func (r record) taken(found []*api.ServiceEntry) error {
+	for _, e := range found {
+		if e.Service != nil && !r.written(e.Service) {
+			return r.conflict(e.Service)
+		}
+	}
+	return nil
+}
+
+// conflict tells whose record stands where this one belongs.
+func (r record) conflict(s *api.AgentService) error {
+	return faultf(kindMissing, "service %s was registered by another process (PID %s, at %s); if that one still runs, give each an ID of its own in instance_id: %w",
+		r.id, cmp.Or(s.Meta[metaPID], "unknown"), net.JoinHostPort(s.Address, strconv.Itoa(s.Port)), discovery.ErrNotRegistered)
 }
 
 // Check implements discovery.Registrar. It blocks while the agent has the instance, and notices at once when it has not; when the agent
@@ -64,6 +91,8 @@ func (d *Driver) Check(ctx context.Context, in discovery.Instance) error {
 				return nil // it was there, and nobody wants to know more
 			case err != nil:
 				return notRegistered(s.explain(err))
+			case have != nil && !r.holds(have) && !r.written(have):
+				return r.conflict(have)
 			case have == nil || !r.holds(have):
 				return faultf(kindMissing, "service %s has other content: %w", r.id, discovery.ErrNotRegistered)
 			case hash != "" || meta.LastContentHash == "":
