@@ -95,11 +95,18 @@ func (r *clientCall) admit(opts []grpc.CallOption) error {
 // invoke sends a unary call, and a second time when it may and the first is slow.
 func (r *clientCall) invoke(fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts []grpc.CallOption) error {
 	hedged := r.Method.Effective().Hedge && !hedge.Skipped(opts) && !grpcx.RetryIsOff(opts)
-	opts = append(opts, grpc.Peer(&r.peer))
+	opts = withOptions(opts, grpc.Peer(&r.peer))
 	if hedged {
 		return r.method.hedge.Invoke(&r.Call, fullName, req, reply, cc, invoke, opts...)
 	}
 	return invoke(&r.Call, fullName, req, reply, cc, opts...)
+}
+
+// withOptions returns the options of a call and more. gRPC hands the same slice,
+// the connection's default options, to all calls that come without any, and
+// behind its end there may be room that must not be written to.
+func withOptions(opts []grpc.CallOption, more ...grpc.CallOption) []grpc.CallOption {
+	return append(opts[:len(opts):len(opts)], more...)
 }
 
 // withRequestID fills an empty request_id on a copy of the request, so that the
@@ -156,7 +163,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.C
 		return nil, r.finish(err)
 	}
 	// gRPC calls it exactly once, however the stream ends.
-	opts = append(opts, grpc.Peer(&r.peer), grpcx.OnFinish(func(err error) {
+	opts = withOptions(opts, grpc.Peer(&r.peer), grpcx.OnFinish(func(err error) {
 		_ = r.endStream(ctx, err)
 		stop(nil)
 	}))

@@ -49,7 +49,9 @@ func WithStreamInterceptors(i ...grpc.StreamServerInterceptor) Option {
 }
 
 // WithClientInterceptors adds interceptors of your own to outgoing calls. They
-// run inside the chassis's part, in the order given. Either may be nil.
+// run inside the chassis's part, in the order given: once for a call with all its
+// retries, and a second time, at once with the first, for a call that is hedged.
+// Either may be nil.
 func WithClientInterceptors(unary []grpc.UnaryClientInterceptor, stream []grpc.StreamClientInterceptor) Option {
 	return optionFunc(func(o *options) {
 		o.clientUnary = append(o.clientUnary, unary...)
