@@ -12,6 +12,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/discovery/consul"
 	"github.com/keelson-dev/keelson/discovery/file"
 	"github.com/keelson-dev/keelson/internal/config"
 	policyv1 "github.com/keelson-dev/keelson/proto/keelson/policy/v1"
@@ -81,6 +82,9 @@ func TestReferenceNamesEveryMetric(t *testing.T) {
 	discovery.NewResolver(driver, discovery.Config{}, discovery.WithRegisterer(registry))
 	instance := discovery.Instance{Service: "reference", ID: "a", Address: "127.0.0.1:1"}
 	if _, err := discovery.NewRegistration(driver, instance, discovery.RegistrationConfig{}, discovery.WithRegisterer(registry)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consul.New(consul.Config{}, consul.WithRegisterer(registry)); err != nil {
 		t.Fatal(err)
 	}
 	page := readPage(t, "docs/metrics.md")

@@ -36,6 +36,9 @@ const (
 // registration, so that an instance that has started can usually be found.
 const registrationPatience = time.Second
 
+// registrationName is that of the registry among the reasons of readiness.
+const registrationName = "registration"
+
 // live is what exists only while a service runs.
 type live struct {
 	grpc       *grpc.Server
@@ -226,7 +229,7 @@ func (s *Service) register(ctx context.Context) error {
 	tell := sync.OnceFunc(func() { close(decided) })
 	reg, err := discovery.NewRegistration(s.driver, in, discovery.RegistrationConfig{DeregisterTimeout: s.cfg.Drain.Deregister},
 		discovery.WithLogger(s.log), discovery.WithRegisterer(s.tel.registry),
-		discovery.WithOnState(func(discovery.State, error) { tell() }))
+		discovery.WithOnState(func(_ discovery.State, err error) { s.health.Tell(registrationName, err); tell() }))
 	if err != nil {
 		return err
 	}
@@ -245,7 +248,7 @@ func (s *Service) register(ctx context.Context) error {
 	case <-time.After(registrationPatience): // a registry that is away holds nobody up
 	case <-ctx.Done():
 	}
-	s.health.Dependency("registration", reg.Healthy)
+	s.health.Dependency(registrationName, reg.Healthy)
 	return nil
 }
 

@@ -107,6 +107,23 @@ func (h *Health) safely(ctx context.Context, name string, check func(context.Con
 	return check(ctx)
 }
 
+// Tell tells the state of a dependency between its checks, as soon as it is
+// known: nil when it is well. A name without a dependency is ignored. It is safe
+// for concurrent use.
+func (h *Health) Tell(name string, err error) {
+	h.mu.Lock()
+	var found *dependency
+	for _, d := range h.dependencies {
+		if d.name == name {
+			found = d
+		}
+	}
+	h.mu.Unlock()
+	if found != nil {
+		h.report(found, err)
+	}
+}
+
 // report keeps the outcome of a check.
 func (h *Health) report(d *dependency, err error) {
 	h.mu.Lock()

@@ -313,6 +313,29 @@ func TestADependencyOnlyDegrades(t *testing.T) {
 	})
 }
 
+func TestWhatIsToldOfADependencyShowsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := health.New(health.Config{})
+		h.Tell("registration", errors.New("nobody asked"))
+		state := errors.New("registry is away")
+		h.Dependency("registration", func(context.Context) error { return state })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- h.Run(ctx) }()
+		synctest.Wait()
+		if r := h.Report(false); r.Status != "degraded" {
+			t.Errorf("%+v", r)
+		}
+		state = nil
+		h.Tell("registration", nil)
+		if r := h.Report(false); r.Status != "ready" {
+			t.Errorf("after it was told: %+v", r)
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestACheckThatHangsIsReportedWhileItIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := health.New(health.Config{Timeout: time.Second})

@@ -31,7 +31,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"operation", "result"})),
 		contact: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_consul_last_contact_seconds",
-			Help: "How long ago the server that answered last had heard from its leader; +Inf when it knows of none.",
+			Help: "How long ago the server that answered last had heard from its leader; +Inf when it knows of none, 0 also when it does not say.",
 		}, []string{"service"})),
 	}
 }

@@ -236,6 +236,19 @@ func TestNobodyListensIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestConsulIsWhereTheVariablesOfServicesSay(t *testing.T) {
+	t.Setenv("KEELSON_DISCOVERY__CONSUL__ADDRESS", "127.0.0.1:1")
+	t.Setenv("KEELSON_DISCOVERY__CONSUL__TOKEN", "hidden-token")
+	got := do(t, call.Options{Target: "consul:///user?tag=v1", Method: "X"})
+	if got.Code != 78 || !strings.Contains(got.Err, `service "user" in consul registry http://127.0.0.1:1`) || strings.Contains(got.Err, "hidden") {
+		t.Errorf("got code %d and %q", got.Code, got.Err)
+	}
+	t.Setenv("KEELSON_DISCOVERY__CONSUL__WAIT", "forever")
+	if got := do(t, call.Options{Target: "consul:///user", Method: "X"}); got.Code != 1 || !strings.Contains(got.Err, "find Consul") {
+		t.Errorf("got code %d and %q", got.Code, got.Err)
+	}
+}
+
 func TestInterruptEndsTheCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })

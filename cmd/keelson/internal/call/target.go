@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/workspace"
+	"github.com/keelson-dev/keelson/discovery/consul"
+	"github.com/keelson-dev/keelson/internal/config"
 )
 
 // Target is what is dialled, and with which configuration.
@@ -45,6 +48,8 @@ func ResolveTarget(target string, sec Security) (Target, error) {
 		return t, fmt.Errorf("the target is empty; give the name of a service, host:port or a URL")
 	case isURL && (scheme == "http" || scheme == "https" || scheme == "grpc" || scheme == "grpcs"):
 		return t, t.fromURL(target)
+	case isURL && scheme == consul.Scheme:
+		return t, t.inConsul()
 	case isURL && scheme == "file":
 		_, err := registry.Require(strings.TrimPrefix(rest, "/"))
 		return t, err
@@ -58,6 +63,26 @@ func ResolveTarget(target string, sec Security) (Target, error) {
 	}
 	_, err = registry.Require(target)
 	return t, err
+}
+
+// inConsul takes where Consul is from the variables that the services themselves
+// are given, such as KEELSON_DISCOVERY__CONSUL__ADDRESS.
+func (t *Target) inConsul() error {
+	var given []string
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "KEELSON_DISCOVERY__CONSUL__") {
+			given = append(given, v)
+		}
+	}
+	var cfg struct {
+		Discovery keelson.DiscoveryConfig `yaml:"discovery"`
+	}
+	if _, err := config.Load(&cfg, config.Options{Environ: append(given, "KEELSON_DISCOVERY__DRIVER="+consul.Scheme)}); err != nil {
+		return fmt.Errorf("find Consul: %w", err)
+	}
+	t.Config.Discovery = cfg.Discovery
+	t.Config.Discovery.CacheDir = "off" // a command asks about now
+	return nil
 }
 
 // fromURL takes host and port out of a web address, and TLS from its scheme.

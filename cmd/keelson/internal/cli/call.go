@@ -20,7 +20,8 @@ func (a *app) call() *cobra.Command {
 from the server's reflection, or from a descriptor set.
 
 TARGET is the name of a service that ` + "`keelson up`" + ` runs in this directory or one
-above it (or that stands in $KEELSON_DISCOVERY__FILE__DIR), host:port, or a URL.
+above it (or that stands in $KEELSON_DISCOVERY__FILE__DIR), host:port, or a URL,
+such as consul:///user (where the KEELSON_DISCOVERY__CONSUL__ variables say).
 METHOD is the full name or any end of it: GetUser, UserService/GetUser,
 user.v1.UserService/GetUser.
 
