@@ -26,10 +26,10 @@ func benchPick(b *testing.B, pick balancer.Picker) {
 	m := &policy.Method{FullName: "/test.v1.TestService/Get"}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		c := &call.Call{Context: context.Background(), Method: m}
+		c := &call.Call{Context: context.Background(), Side: call.Client, Method: m}
 		info := balancer.PickInfo{FullMethodName: m.FullName, Ctx: c}
 		for pb.Next() {
-			*c = call.Call{Context: context.Background(), Method: m}
+			*c = call.Call{Context: context.Background(), Side: call.Client, Method: m}
 			r, err := pick.Pick(info)
 			if err != nil {
 				b.Error(err)

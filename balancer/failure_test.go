@@ -3,12 +3,14 @@ package balancer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/balancer"
@@ -55,7 +57,7 @@ func TestWhichErrorsTakeAnInstanceOut(t *testing.T) {
 func TestFailingInstanceIsProbedMoreAndMoreSeldomAndComesBackGradually(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
 		conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
-		load := balancertest.Load{Rate: 100, Duration: time.Minute}
+		load := balancertest.Load{Rate: 50, Duration: time.Minute}
 		f.Instance(0).Behave(balancertest.Behaviour{FailureRate: 1, Failure: status.Error(codes.Internal, "x")})
 		if o := load.Run(t.Context(), conn); o.Failed > 20 {
 			t.Errorf("%d of %d calls failed", o.Failed, o.Calls)
@@ -67,7 +69,7 @@ func TestFailingInstanceIsProbedMoreAndMoreSeldomAndComesBackGradually(t *testin
 		if until(t, conn, load, func() bool { return balance(f, 0).Breaker == target.BreakerClosed }) > 13*time.Second {
 			t.Error("not closed again")
 		}
-		load.Duration = 2 * time.Second
+		load.Rate, load.Duration = 100, 2*time.Second
 		var shares []float64
 		for range 6 {
 			shares = append(shares, f.Shares(func() { load.Run(t.Context(), conn) })[0])
@@ -81,7 +83,7 @@ func TestFailingInstanceIsProbedMoreAndMoreSeldomAndComesBackGradually(t *testin
 func TestAllAreUsedWhenMoreThanHalfAreOut(t *testing.T) {
 	bubble(t, 5, func(t *testing.T, f *balancertest.Fleet) {
 		conn := f.Dial(balancer.Config{})
-		load := balancertest.Load{Rate: 200, Duration: 5 * time.Second}
+		load := balancertest.Load{Rate: 100, Duration: 5 * time.Second}
 		bad := balancertest.Behaviour{FailureRate: 1}
 		for k := range 2 {
 			f.Instance(k).Behave(bad)
@@ -132,8 +134,8 @@ func TestInstanceThatIsKilledAndStartedAgain(t *testing.T) {
 			f.Instance(k).Behave(balancertest.Behaviour{Latency: 50 * time.Millisecond})
 		}
 		conn := f.Dial(balancer.Config{})
-		load := balancertest.Load{Rate: 200, Duration: 5 * time.Second}
-		for range 5 {
+		load := balancertest.Load{Rate: 200, Duration: 2 * time.Second}
+		for range 4 {
 			load.Run(t.Context(), conn)
 			f.Instance(0).Kill()
 			pass(100 * time.Millisecond)
@@ -143,7 +145,7 @@ func TestInstanceThatIsKilledAndStartedAgain(t *testing.T) {
 			f.Instance(0).Start()
 			load.Run(t.Context(), conn)
 		}
-		load.Duration = 20 * time.Second
+		load.Rate, load.Duration = 50, 20*time.Second
 		load.Run(t.Context(), conn)
 		if b := balance(f, 0); b.Breaker != target.BreakerClosed || b.Factor != 1 {
 			t.Errorf("%+v", b)
@@ -192,6 +194,70 @@ func TestShortDeadlinesAreTheCallersFault(t *testing.T) {
 			if b := balance(f, k); b.Breaker != target.BreakerClosed || b.Factor < 1 {
 				t.Errorf("instance %d: %+v", k, b)
 			}
+		}
+	})
+}
+
+func TestStreamsThatTheirClientsEndInTimeTakeNobodyOut(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, f *balancertest.Fleet) {
+		conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
+		client := testpb.NewTestServiceClient(conn)
+		for range 40 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			stream, err := client.FullDuplexCall(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded {
+				t.Fatal(err)
+			}
+			cancel()
+		}
+		for k := range 2 {
+			if b := balance(f, k); b.Ejected != "" || b.Factor < 1 {
+				t.Errorf("instance %d: %+v", k, b)
+			}
+		}
+	})
+}
+
+func TestSickInstanceIsPassedOverByAPolicyThatConnectsAsCallsCome(t *testing.T) {
+	for name, sick := range map[string]func(*balancertest.Instance){
+		"failing": func(i *balancertest.Instance) { i.Behave(balancertest.Behaviour{FailureRate: 1}) },
+		"hanging": func(i *balancertest.Instance) { i.Hang() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 10, func(t *testing.T, f *balancertest.Fleet) {
+				conn := f.Dial(balancer.Config{Policy: balancer.RingHash})
+				ctx := metadata.AppendToOutgoingContext(t.Context(), "x-hash-key", "anna") // to the same instance, always
+				load := balancertest.Load{Rate: 50, Duration: 3 * time.Second}
+				used := slices.Index(f.Shares(func() { load.Run(ctx, conn) }), 1)
+				if used < 0 {
+					t.Fatal("calls with one key went to several instances")
+				}
+				sick(f.Instance(used))
+				load.Run(ctx, conn)
+				var o balancertest.Outcome
+				if s := f.Shares(func() { o = load.Run(ctx, conn) }); o.Failed > 5 || s[used] > 0.05 {
+					t.Errorf("%d of %d calls failed; %+v", o.Failed, o.Calls, balance(f, used))
+				}
+			})
+		})
+	}
+}
+
+func TestCallsGoOnWhenAllAreOutWhateverTheThreshold(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+		conn := f.Dial(balancer.Config{PanicThreshold: 1})
+		for k := range 3 {
+			f.Instance(k).Behave(balancertest.Behaviour{FailureRate: 1})
+		}
+		load := balancertest.Load{Rate: 200, Duration: 3 * time.Second}
+		load.Run(t.Context(), conn)
+		before := f.Instance(0).Calls() + f.Instance(1).Calls() + f.Instance(2).Calls()
+		o := load.Run(t.Context(), conn)
+		if reached := f.Instance(0).Calls() + f.Instance(1).Calls() + f.Instance(2).Calls() - before; reached < int64(o.Calls)*9/10 {
+			t.Errorf("%d of %d calls reached an instance: %v", reached, o.Calls, o.Errors)
 		}
 	})
 }

@@ -54,6 +54,9 @@ func (f *flight) finish(info balancer.DoneInfo) {
 const lateTimes = 5
 
 func (f *flight) late(now time.Duration) bool {
+	if f.method.stream {
+		return false // its deadline is how long somebody wanted to listen
+	}
 	need := lateTimes * f.method.usual()
 	if f.budget > 0 && (need == 0 || f.budget < need) {
 		need = f.budget

@@ -39,6 +39,7 @@ type instance struct {
 	share   atomic.Uint32 // what part of the picks is let through
 	base    atomic.Uint32 // the same of the weight and the zone alone, for a panic
 	ready   atomic.Int32  // connections that are up, of an instance that serves
+	broken  atomic.Bool   // the latest that was heard is that it could not be connected to, or does not serve
 	flights atomic.Int32  // calls on their way, streams included
 	sent    atomic.Bool   // a unary call was sent since the policy's goroutine found nothing to watch here
 	breaker atomic.Pointer[breaker]
@@ -54,6 +55,7 @@ type instance struct {
 	factors    factors
 
 	unobserve func()
+	listed    uint64 // the latest list that it was in; guarded by the policy's lock
 }
 
 // life is where the instance stands between ejection and recovery. Guarded by the instance's lock.
@@ -80,9 +82,11 @@ type silence struct {
 }
 
 // hear notes what the end of a call says about the silence; last is whether no other unary call is on its way.
-func (u *silence) hear(f *flight, now time.Duration, info balancer.DoneInfo, last bool) {
+func (u *silence) hear(f *flight, now time.Duration, info balancer.DoneInfo, code codes.Code, last bool) {
+	// What a stream received, it may have received long before its client ended it.
+	before := !f.method.unary && (code == codes.Canceled || code == codes.DeadlineExceeded)
 	switch {
-	case info.BytesReceived:
+	case info.BytesReceived && !before:
 		*u = silence{heardAt: now, checkedAt: u.checkedAt, suspect: u.suspect}
 	case !f.method.unary || u.since == 0 || f.start < u.heardAt:
 	case info.BytesSent:
@@ -203,7 +207,7 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 	if f.method.unary {
 		i.calls.remove(f)
 	}
-	i.unanswered.hear(f, now, info, i.calls.first == nil)
+	i.unanswered.hear(f, now, info, code, i.calls.first == nil)
 	if info.BytesReceived && f.method.unary {
 		i.freshest = max(i.freshest, f.start)
 	}

@@ -20,7 +20,8 @@ const maxMethods = 1000
 
 // method is what a target's instances together usually need for one method. Safe for concurrent use.
 type method struct {
-	unary bool
+	unary  bool
+	stream bool // it is known to be one; neither is set where nothing is known
 	// median and tail are running estimates of the 50th and the 95th percentile of the logarithm of the duration in seconds, as float64
 	// bits. They move by a small step towards each observation, so a minority of slow instances does not move the median (stochastic
 	// approximation of a quantile: Tierney 1983). An update lost to a concurrent one does not matter.
@@ -113,10 +114,11 @@ func (ms *methods) get(name string, c *call.Call) *method {
 	if m := (*ms.byName.Load())[name]; m != nil {
 		return m
 	}
-	return ms.add(name, isUnary(name, c))
+	unary, stream := kindOf(name, c)
+	return ms.add(name, unary, stream)
 }
 
-func (ms *methods) add(name string, unary bool) *method {
+func (ms *methods) add(name string, unary, stream bool) *method {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	old := *ms.byName.Load()
@@ -130,26 +132,31 @@ func (ms *methods) add(name string, unary bool) *method {
 		return &ms.rest[0]
 	}
 	next := maps.Clone(old)
-	m := &method{unary: unary}
+	m := &method{unary: unary, stream: stream}
 	next[strings.Clone(name)] = m
 	ms.byName.Store(&next)
 	return m
 }
 
-// isUnary tells a unary method by its policy, or by the descriptors linked into the process. A method that nobody describes may be a
-// stream, and is taken for one: streams say nothing about hangs and latency.
-func isUnary(name string, c *call.Call) bool {
+// kindOf tells unary methods and streams by their policy, or by the descriptors linked into the process. A method that nobody describes may
+// be a stream: like streams, it says nothing about hangs and latency.
+func kindOf(name string, c *call.Call) (unary, stream bool) {
 	if c != nil && c.Method != nil && c.Method.FullName != policy.UnknownName {
-		return c.Method.Kind == policy.Unary
+		unary = c.Method.Kind == policy.Unary
+		return unary, !unary
 	}
 	full := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(name, "/"), "/", "."))
 	if !full.IsValid() {
-		return false
+		return false, false
 	}
 	d, err := protoregistry.GlobalFiles.FindDescriptorByName(full)
 	if err != nil {
-		return false
+		return false, false
 	}
 	m, ok := d.(protoreflect.MethodDescriptor)
-	return ok && !m.IsStreamingClient() && !m.IsStreamingServer()
+	if !ok {
+		return false, false
+	}
+	unary = !m.IsStreamingClient() && !m.IsStreamingServer()
+	return unary, !unary
 }

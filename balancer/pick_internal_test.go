@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/call"
@@ -49,7 +50,7 @@ var (
 )
 
 func newCall() *call.Call {
-	return &call.Call{Context: context.Background(), Method: &policy.Method{FullName: "/test.v1.Test/Get"}}
+	return &call.Call{Context: context.Background(), Side: call.Client, Method: &policy.Method{FullName: "/test.v1.Test/Get"}}
 }
 
 func pickFor(t *testing.T, cc *stubConn, c *call.Call) balancer.PickResult {
@@ -186,5 +187,69 @@ func TestHalfOpenInstanceGetsOnlyUnaryCallsThatMayBeRepeated(t *testing.T) {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestCallOfAnotherClientInsideAHandlerHasNoRecord(t *testing.T) {
+	_, cc := stubPolicy(t, 2, `{}`, func(subs []*subConn) balancer.Picker { return &counting{subs: subs} })
+	handler := newCall()
+	handler.Side = call.Server
+	for range 3 {
+		pickFor(t, cc, handler).Done(sent)
+	}
+	if n := handler.Attempts.Load(); n != 0 {
+		t.Errorf("the handler's own call counts %d attempts", n)
+	}
+}
+
+func TestStreamThatItsClientEndsSaysNothingAboutASilence(t *testing.T) {
+	stream := &method{stream: true}
+	for name, tc := range map[string]struct {
+		m     *method
+		code  codes.Code
+		heard bool
+	}{
+		"a unary call is answered": {&method{unary: true}, codes.OK, true},
+		"a stream ends well":       {stream, codes.OK, true},
+		"the other side ends one":  {stream, codes.Unavailable, true},
+		"its client cancels one":   {stream, codes.Canceled, false},
+		"one is out of time":       {stream, codes.DeadlineExceeded, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := silence{since: 1, lost: 1}
+			u.hear(&flight{method: tc.m, start: 2}, 10, sent, tc.code, true)
+			if heard := u.since == 0; heard != tc.heard {
+				t.Errorf("heard %t: %+v", heard, u)
+			}
+		})
+	}
+}
+
+func TestAddressesOfOneInstanceBecomeTwo(t *testing.T) {
+	p, _ := stubPolicy(t, 1, `{}`, nil)
+	parsed, err := parse([]byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(endpoints ...[]resolver.Address) {
+		var s resolver.State
+		for _, addresses := range endpoints {
+			s.Endpoints = append(s.Endpoints, resolver.Endpoint{Addresses: addresses})
+		}
+		if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: s, BalancerConfig: parsed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, b := resolver.Address{Addr: "10.0.0.1:1"}, resolver.Address{Addr: "10.0.0.1:2"}
+	update([]resolver.Address{a, b})
+	one := p.instancesNow()[0]
+	for _, order := range [][][]resolver.Address{{{a}, {b}}, {{b}, {a}}} {
+		update(order...)
+		list := p.instancesNow()
+		if len(list) != 2 || list[0] == list[1] || list[0].id == list[1].id || list[0] != one && list[1] != one {
+			t.Errorf("%v: %v", order, list)
+		}
+		update([]resolver.Address{a, b})
+		one = p.instancesNow()[0]
 	}
 }

@@ -1,6 +1,8 @@
 package balancer
 
 import (
+	"context"
+
 	"google.golang.org/grpc/balancer"
 
 	"github.com/keelson-dev/keelson/call"
@@ -46,7 +48,7 @@ func (c *candidate) discard() {
 // Pick implements balancer.Picker.
 func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	p := k.policy
-	c := call.From(info.Ctx)
+	c := recordOf(info.Ctx)
 	m := p.methods.get(info.FullMethodName, c)
 	panicking := p.panicking.Load()
 	obs := p.observer.Load()
@@ -85,6 +87,15 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		best = next
 	}
 	return k.settle(c, m, obs, best), nil
+}
+
+// recordOf returns the record of the call that a connection of the chassis makes. A call that another client makes inside of a handler
+// has the handler's record in its context, which says nothing about it.
+func recordOf(ctx context.Context) *call.Call {
+	if c := call.From(ctx); c != nil && c.Side == call.Client {
+		return c
+	}
+	return nil
 }
 
 // settle takes any instance that is fit, else the best pick seen.

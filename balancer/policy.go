@@ -83,6 +83,7 @@ type lb struct {
 	instances map[string]*instance // by each of their addresses
 	list      []*instance          // each once
 	nextID    uint64
+	lists     uint64 // that came so far
 	subs      []*subConn
 
 	pub publisher
@@ -131,6 +132,7 @@ func (p *lb) update(cfg *parsed, s resolver.State) (changed bool) {
 		p.target = t
 		p.observe(t)
 	}
+	p.lists++
 	old := p.instances
 	p.instances, p.list = make(map[string]*instance, len(s.Endpoints)), p.list[:0:0]
 	for _, ep := range s.Endpoints {
@@ -138,8 +140,8 @@ func (p *lb) update(cfg *parsed, s resolver.State) (changed bool) {
 			p.list = append(p.list, i)
 		}
 	}
-	for address, i := range old {
-		if p.instances[address] != i && i.unobserve != nil {
+	for _, i := range old {
+		if i.listed != p.lists && i.unobserve != nil {
 			i.unobserve()
 			i.unobserve = nil
 		}
@@ -176,10 +178,11 @@ func (p *lb) instanceOf(ep resolver.Endpoint, old map[string]*instance) *instanc
 		in = target.Instance{ID: address, Address: address}
 	}
 	i := old[address]
-	if i == nil {
+	if i == nil || i.listed == p.lists { // another endpoint has it: what was one instance is two
 		p.nextID++
 		i = newInstance(p, p.nextID, address, in)
 	}
+	i.listed = p.lists
 	i.mu.Lock()
 	i.info = in
 	i.mu.Unlock()

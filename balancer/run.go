@@ -179,25 +179,26 @@ func (p *lb) log(level slog.Level, msg string, i *instance, attrs ...slog.Attr) 
 
 // panicOrNot decides whether all instances are used, and tells the wrapped policy who is out.
 func (p *lb) panicOrNot(list []*instance, now time.Duration) {
+	p.mu.Lock()
+	threshold, eager := defaultPanic, true
+	if p.cfg != nil {
+		threshold, eager = p.cfg.PanicThreshold, p.cfg.spreads()
+	}
+	p.mu.Unlock()
 	out, ejected := 0, 0
 	for _, i := range list {
 		open := i.open()
 		if open {
 			ejected++
 		}
-		if open || i.ready.Load() == 0 {
+		// A policy that connects as calls come has instances that nobody has asked yet.
+		if open || i.ready.Load() == 0 && (eager || i.broken.Load()) {
 			out++
 		}
 	}
 	obs := p.observer.Load()
 	obs.ejected.set(ejected)
-	p.mu.Lock()
-	threshold := defaultPanic
-	if p.cfg != nil {
-		threshold = p.cfg.PanicThreshold
-	}
-	p.mu.Unlock()
-	panicking := ejected > 0 && float64(out) > threshold*float64(len(list))
+	panicking := ejected > 0 && (float64(out) > threshold*float64(len(list)) || out == len(list))
 	was := p.panicking.Load()
 	if was && !panicking && now-p.clock.panicAt < panicRest {
 		panicking = true

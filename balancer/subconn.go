@@ -77,7 +77,7 @@ func (p *lb) forget(s *subConn) {
 // state hears of the connection from gRPC.
 func (s *subConn) state(st balancer.SubConnState) {
 	s.generation.Add(1)
-	s.setServing(st.ConnectivityState == connectivity.Ready && s.policy.unchecked.Load())
+	s.setServing(st.ConnectivityState == connectivity.Ready && s.policy.unchecked.Load(), st.ConnectivityState)
 	s.up.Store(st.ConnectivityState == connectivity.Ready)
 	s.inst.reconnected(s.policy.now(), st.ConnectivityState == connectivity.Ready)
 	s.conn.set(st.ConnectivityState, target.HealthUnknown)
@@ -100,13 +100,16 @@ func (s *subConn) RegisterHealthListener(listen func(balancer.SubConnState)) {
 		if generation != s.generation.Load() {
 			return
 		}
-		s.setServing(st.ConnectivityState == connectivity.Ready)
+		s.setServing(st.ConnectivityState == connectivity.Ready, st.ConnectivityState)
 		s.conn.set(connectivity.Ready, healthOf(st.ConnectivityState))
 		s.policy.enqueue(event{sub: s, state: st, health: true, generation: generation})
 	})
 }
 
-func (s *subConn) setServing(serving bool) {
+func (s *subConn) setServing(serving bool, heard connectivity.State) {
+	if serving || heard == connectivity.TransientFailure {
+		s.inst.broken.Store(!serving)
+	}
 	if s.serving.Swap(serving) == serving {
 		return
 	}
