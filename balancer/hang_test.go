@@ -88,7 +88,7 @@ func TestHangingInstanceIsOutWithinTwoSecondsAndBackWithinThirty(t *testing.T) {
 				if b := balance(f, 1); b.Ejected != "hang" && load.Deadline != 50*time.Millisecond {
 					t.Errorf("out for %q", b.Ejected)
 				}
-				load.Duration = time.Minute
+				load.Duration = 20 * time.Second // and it is probed four times
 				if o := load.Run(t.Context(), conn); o.Failed > 0 && load.Rate < 200 {
 					t.Errorf("calls went to the instance that is out: %+v", o)
 				}
@@ -113,7 +113,7 @@ func TestInstanceThatAnswersHealthChecksButNoCallsIsOut(t *testing.T) {
 		if out > 2*time.Second || balance(f, 0).Ejected != "hang" {
 			t.Errorf("out after %s for %q", out, balance(f, 0).Ejected)
 		}
-		load.Duration = time.Minute
+		load.Duration = 30 * time.Second
 		shares := f.Shares(func() { load.Run(t.Context(), conn) })
 		if shares[0] > 0.01 {
 			t.Errorf("it is still tried with %v of the calls", shares[0])

@@ -32,7 +32,7 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 		"slower, few calls":     {3, 40, slower, balancer.LeastRequest},
 		"failing":               {3, 300, failing, balancer.LeastRequest},
 		"failing, in turn":      {3, 300, failing, balancer.RoundRobin},
-		"failing, of two":       {2, 300, failing, balancer.LeastRequest},
+		"failing, of two":       {2, 200, failing, balancer.LeastRequest},
 		"failing, of five":      {5, 500, failing, balancer.LeastRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,8 +41,9 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 					f.Instance(k).Behave(well)
 				}
 				conn := f.Dial(balancer.Config{Policy: tc.policy})
+				rate := tc.rate
 				share := func(d time.Duration) float64 {
-					load := balancertest.Load{Rate: tc.rate, Duration: d, Slow: 0.2}
+					load := balancertest.Load{Rate: rate, Duration: d, Slow: 0.2}
 					return float64(tc.n) * f.Shares(func() { load.Run(t.Context(), conn) })[0]
 				}
 				if s := share(5 * time.Second); s < 0.7 || s > 1.3 {
@@ -50,12 +51,18 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 				}
 				f.Instance(0).Behave(tc.sick)
 				share(5 * time.Second)
-				if s := share(10 * time.Second); s > 0.2 {
+				measure := 4 * time.Second
+				if tc.rate < 100 {
+					measure = 10 * time.Second
+				}
+				if s := share(measure); s > 0.2 {
 					t.Errorf("its share is %.2f times the fair one", s)
 				}
 				f.Instance(0).Behave(well)
+				rate = max(40, tc.rate/4) // that it takes no more calls than this is all the better
 				share(30 * time.Second)
-				if s := share(10 * time.Second); s < 0.7 || s > 1.3 {
+				rate = tc.rate
+				if s := share(measure); s < 0.7 || s > 1.3 {
 					t.Errorf("its share is %.2f times the fair one after it got well; %+v", s, balance(f, 0))
 				}
 			})
@@ -85,7 +92,7 @@ func TestNoiseThinsNobody(t *testing.T) {
 				}
 				conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
 				thin := 0
-				for range 30 {
+				for range 15 {
 					load := balancertest.Load{Rate: 200, Duration: time.Second, Slow: 0.3}
 					load.Run(t.Context(), conn)
 					for k := range 4 {
@@ -95,8 +102,8 @@ func TestNoiseThinsNobody(t *testing.T) {
 						}
 					}
 				}
-				if thin > 5 {
-					t.Errorf("%d of 120 looks found an instance thinned", thin)
+				if thin > 3 {
+					t.Errorf("%d of 60 looks found an instance thinned", thin)
 				}
 			})
 		})
@@ -132,12 +139,12 @@ func TestCallsStayInTheZoneWhileItCarriesThem(t *testing.T) {
 		down       int // of zone a
 		least, max float64
 	}{
-		"no zone":             {"", 0, 0.45, 0.55},
+		"no zone":             {"", 0, 0.43, 0.57},
 		"all local ones well": {"a", 0, 0.99, 1},
 		"half of them well":   {"a", 2, 0.99, 1},
 		"one of them well":    {"a", 3, 0.1, 0.3},
 		"none of them well":   {"a", 4, 0, 0},
-		"unknown zone":        {"c", 0, 0.45, 0.55},
+		"unknown zone":        {"c", 0, 0.43, 0.57},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 8, func(t *testing.T, f *balancertest.Fleet) {
@@ -150,7 +157,7 @@ func TestCallsStayInTheZoneWhileItCarriesThem(t *testing.T) {
 				for k := range tc.down {
 					f.Instance(k).SetServing(false)
 				}
-				load := balancertest.Load{Rate: 200, Duration: 2 * time.Second}
+				load := balancertest.Load{Rate: 100, Duration: 2 * time.Second}
 				load.Run(t.Context(), conn)
 				load.Duration = 10 * time.Second
 				got := f.Shares(func() { load.Run(t.Context(), conn) })
