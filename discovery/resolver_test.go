@@ -137,6 +137,21 @@ func TestEmptyBeforeTheFirstListReachesCallsAndNeverAsAList(t *testing.T) {
 	})
 }
 
+func TestAnErrorNamesTheParametersOfTheTarget(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		conn, res := build(t, r.builder, dialled+"?tag=v9")
+		defer res.Close()
+		for range 2 { // either watch may take an answer
+			r.answer()
+			r.fail(errors.New("connection refused"))
+			r.fail(errors.New("connection refused"))
+		}
+		if want := `service "user" with tag=v9 in test registry`; !strings.Contains(conn.lastError(), want) {
+			t.Errorf("error %q, want %q in it", conn.lastError(), want)
+		}
+	})
+}
+
 func TestRepetitionsAreJitteredAndCapped(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		var longest time.Duration

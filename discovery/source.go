@@ -37,6 +37,9 @@ func (s *driverSource) run(ctx context.Context, deliver func(answer)) error {
 }
 
 func (s *driverSource) name() string {
+	if len(s.query.Params) > 0 {
+		return fmt.Sprintf("service %q with %s in %s", s.query.Service, s.query.Params.Encode(), s.driver)
+	}
 	return fmt.Sprintf("service %q in %s", s.query.Service, s.driver)
 }
 
