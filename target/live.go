@@ -55,6 +55,13 @@ func (l *Live) update(in Instance, held bool) {
 	l.instance, l.held = in, held
 }
 
+// inUse tells whether a connection or a policy still reports on the instance.
+func (l *Live) inUse() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)+len(l.balances) > 0
+}
+
 // Track adds a connection to the instance. The caller owns it, reports its state with Set and ends it with Close.
 func (l *Live) Track() *Conn {
 	c := &Conn{live: l, state: connectivity.Idle}

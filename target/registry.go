@@ -2,6 +2,7 @@ package target
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -99,7 +100,8 @@ type Target struct {
 	refs   int         // guarded by the registry's lock
 
 	lives    atomic.Pointer[map[string]*Live] // by address, replaced as a whole
-	mu       sync.Mutex                       // serialises writers
+	mu       sync.Mutex                       // serialises writers, and guards what follows
+	left     map[string]*Live                 // that are in no list any more and whose connections are not closed yet
 	decision atomic.Pointer[Decision]
 }
 
@@ -109,7 +111,8 @@ func (t *Target) Name() string { return t.name }
 // Live returns the instance with this address, or nil when the list in effect has none.
 func (t *Target) Live(address string) *Live { return (*t.lives.Load())[address] }
 
-// Apply puts a list into effect: instances that stay keep their state, those that are not in it are forgotten.
+// Apply puts a list into effect: instances that stay keep their state, those that are not in it are forgotten. One that comes back before
+// its connections were closed has kept its state: connections hear of lists later, and do not hear of two that cancel each other out.
 func (t *Target) Apply(list []Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,12 +121,24 @@ func (t *Target) Apply(list []Entry) {
 	for _, e := range list {
 		l := old[e.Instance.Address]
 		if l == nil {
+			l = t.left[e.Instance.Address]
+		}
+		if l == nil {
 			l = newLive(e.Instance)
 		}
 		l.update(e.Instance, e.Held)
 		next[e.Instance.Address] = l
 	}
 	t.lives.Store(&next)
+	if t.left == nil {
+		t.left = make(map[string]*Live)
+	}
+	for address, l := range old {
+		if next[address] == nil {
+			t.left[address] = l
+		}
+	}
+	maps.DeleteFunc(t.left, func(address string, l *Live) bool { return next[address] != nil || !l.inUse() })
 }
 
 // Decide records the last decision of the resolver.

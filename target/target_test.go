@@ -265,3 +265,30 @@ func BenchmarkLive(b *testing.B) {
 		}
 	}
 }
+
+func TestInstanceThatComesBackBeforeItsConnectionsAreClosedKeepsThem(t *testing.T) {
+	tg := target.NewRegistry().Acquire("file:///user")
+	list := []target.Entry{{Instance: full()}}
+	tg.Apply(list)
+	conn := tg.Live(full().Address).Track()
+	stop := tg.Live(full().Address).Observe(func() target.Balance { return target.Balance{InFlight: 3} })
+	conn.Set(connectivity.Ready, target.HealthServing)
+	tg.Apply(nil)
+	if tg.Live(full().Address) != nil || len(tg.Snapshot().Instances) != 0 {
+		t.Error("it is shown though no list has it")
+	}
+	tg.Apply(nil)
+	tg.Apply(list)
+	got := tg.Snapshot().Instances[0]
+	if got.Connections != 1 || got.Health != "SERVING" || got.Balance == nil || got.Balance.InFlight != 3 {
+		t.Errorf("its connection is not known any more: %+v", got)
+	}
+	tg.Apply(nil)
+	conn.Close()
+	stop()
+	tg.Apply(nil)
+	tg.Apply(list)
+	if usable, observed := tg.Live(full().Address).Usable(); usable || observed {
+		t.Error("what was closed is still known")
+	}
+}
