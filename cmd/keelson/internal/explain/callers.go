@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/workspace"
@@ -75,9 +76,16 @@ func callers(ctx context.Context, method string) []Caller {
 	if err != nil {
 		return nil
 	}
+	// All at once: each that hangs takes its whole time to be given up.
+	targets := make([][]Caller, len(instances))
+	var asked sync.WaitGroup
+	for i, in := range instances {
+		asked.Go(func() { targets[i] = calledBy(ctx, in) })
+	}
+	asked.Wait()
 	var found []Caller
-	for _, in := range instances {
-		for _, c := range calledBy(ctx, in) {
+	for i, in := range instances {
+		for _, c := range targets[i] {
 			c.Instance = in.ID
 			c.Methods = slices.DeleteFunc(c.Methods, func(m called) bool { return m.Method != method })
 			if len(c.Methods) > 0 {

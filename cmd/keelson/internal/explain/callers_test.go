@@ -2,9 +2,11 @@ package explain_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/workspace"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/file"
+	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/target"
 )
 
@@ -67,4 +70,45 @@ func TestExplainShowsWhoCallsAndWhatTheyMakeOfEachInstance(t *testing.T) {
 	if len(got.Callers) != 0 {
 		t.Errorf("callers of a method that nobody calls: %+v", got.Callers)
 	}
+}
+
+// One that hangs is given up after seconds: the others must not wait for that.
+func TestExplainAsksAllAtOnce(t *testing.T) {
+	const instances = 3
+	var policies, targets sync.WaitGroup
+	policies.Add(instances)
+	targets.Add(instances)
+	table := policy.NewTable(policy.Linked()...)
+	answers := map[string]struct {
+		asked *sync.WaitGroup
+		page  any
+	}{
+		"/debug/keelson/policy": {&policies, []policy.Description{table.Lookup("/user.v1.UserService/GetUser").Describe()}},
+		"/debug/keelson/targets": {&targets, []keelson.TargetState{{
+			Snapshot: target.Snapshot{Target: "file:///user"}, Methods: []keelson.CalledMethod{{Method: "/user.v1.UserService/GetUser"}},
+		}}},
+	}
+	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := answers[r.URL.Path]
+		a.asked.Done()
+		all := make(chan struct{})
+		go func() { defer close(all); a.asked.Wait() }()
+		select {
+		case <-all:
+			_ = json.NewEncoder(w).Encode(a.page)
+		case <-r.Context().Done(): // given up
+		}
+	}))
+	defer debug.Close()
+	dir := t.TempDir()
+	t.Setenv(workspace.Variable, dir)
+	driver, err := file.New(dir, file.Config{})
+	must(t, err)
+	for k := range instances {
+		must(t, driver.Register(t.Context(), discovery.Instance{
+			Service: "user", ID: fmt.Sprintf("user-%d", k), Address: fmt.Sprintf("127.0.0.1:%d", 1+k),
+			DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
+		}))
+	}
+	wants(t, run(t, explain.Options{Method: "GetUser"}), "instance user-0, as it runs now", "called by user-0", "called by user-1", "called by user-2")
 }

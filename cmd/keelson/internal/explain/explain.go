@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -144,9 +145,16 @@ func gather(ctx context.Context, opts Options) ([]Known, error) {
 	if err != nil {
 		return []Known{linked}, nil //nolint:nilerr // nothing runs here: the contract speaks
 	}
+	services := workspace.Services(instances)
+	answers, faults := make([]Known, len(services)), make([]error, len(services))
+	var asked sync.WaitGroup
+	for i, service := range services {
+		asked.Go(func() { answers[i], faults[i] = askAny(ctx, workspace.Of(instances, service)) })
+	}
+	asked.Wait()
 	var known []Known
-	for _, service := range workspace.Services(instances) {
-		if k, err := askAny(ctx, workspace.Of(instances, service)); err == nil {
+	for i, k := range answers {
+		if faults[i] == nil {
 			known = append(known, k)
 		}
 	}
@@ -188,13 +196,28 @@ func reflected(ctx context.Context, opts Options) (Known, error) {
 		Methods: describe(policy.NewTable(schema.Services...))}, nil
 }
 
-// askAny asks the instances in turn until one answers.
+// askAny asks the instances, all at once since one that hangs takes long to be
+// given up, and returns the answer of the first in the list that has one.
 func askAny(ctx context.Context, instances []discovery.Instance) (Known, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	answers := make([]Known, len(instances))
+	ends := make([]chan error, len(instances))
+	for i, in := range instances {
+		ends[i] = make(chan error, 1)
+		asked.Go(func() {
+			var err error
+			answers[i], err = ask(ctx, in)
+			ends[i] <- err
+		})
+	}
 	var faults []error
-	for _, in := range instances {
-		k, err := ask(ctx, in)
+	for i, end := range ends {
+		err := <-end
 		if err == nil {
-			return k, nil
+			return answers[i], nil
 		}
 		faults = append(faults, err)
 	}
