@@ -2,8 +2,7 @@ package call
 
 import "sync/atomic"
 
-// maxTried is how many instances a call remembers: more than it is ever sent to
-// in its life, retries and hedges included.
+// maxTried is how many instances a call remembers.
 const maxTried = 4
 
 // tried are the instances that a call was sent to, the latest ones.
@@ -15,15 +14,24 @@ type tried [maxTried]atomic.Uint64
 // use: attempts of a hedged call overlap.
 func (c *Call) Attempt(instance uint64) int {
 	n := c.Attempts.Add(1)
+	for i := range c.tried {
+		if c.tried[i].CompareAndSwap(0, instance) {
+			return int(n)
+		}
+	}
 	c.tried[uint32(n-1)%maxTried].Store(instance)
 	return int(n)
 }
 
-// Unsent takes back the latest attempt at an instance, which found the connection
-// gone and sent nothing.
+// Unsent takes back an attempt at an instance, which found the connection gone
+// and sent nothing.
 func (c *Call) Unsent(instance uint64) {
-	n := c.Attempts.Add(-1)
-	c.tried[uint32(n)%maxTried].CompareAndSwap(instance, 0)
+	c.Attempts.Add(-1)
+	for i := range c.tried {
+		if c.tried[i].CompareAndSwap(instance, 0) {
+			return
+		}
+	}
 }
 
 // Tried tells whether the call was already sent to an instance, as far as it

@@ -36,6 +36,20 @@ func TestWhatWasNotSentMayBeTriedAgain(t *testing.T) {
 	}
 }
 
+func TestWhatWasNotSentLeavesTheOtherAttemptsKnown(t *testing.T) {
+	var c call.Call
+	c.Attempt(7)
+	c.Attempt(8) // a hedge, while the first attempt is on its way
+	c.Unsent(7)
+	if c.Tried(7) {
+		t.Error("what was not sent is tried")
+	}
+	c.Attempt(9)
+	if !c.Tried(8) || !c.Tried(9) {
+		t.Error("the hedge's instance is forgotten")
+	}
+}
+
 func TestAttemptsOverlap(t *testing.T) {
 	var c call.Call
 	var wg sync.WaitGroup
