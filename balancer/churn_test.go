@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -88,6 +89,32 @@ func TestEjectionsAreToldToTheWrappedPolicyOneAtATime(t *testing.T) {
 		if !p.panicking.Load() {
 			t.Error("no panic")
 		}
+		p.Close()
+	})
+}
+
+func TestCallsWaitWhenTheListShrinksToAnInstanceThatIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, cc := stubPolicy(t, 3, `{}`, nil)
+		time.Sleep(5 * time.Second)
+		p.eject(p.instancesNow()[0], p.now())
+		p.poke()
+		time.Sleep(500 * time.Millisecond)
+		left := stateOf(1, -1)
+		parsed, _ := parse([]byte(`{}`))
+		if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: left, BalancerConfig: parsed}); err != nil {
+			t.Fatal(err)
+		}
+		info := balancer.PickInfo{FullMethodName: "/a/b", Ctx: t.Context()}
+		if _, err := cc.pick().Pick(info); err != nil && !errors.Is(err, balancer.ErrNoSubConnAvailable) {
+			t.Errorf("a call fails: %v", err)
+		}
+		synctest.Wait()
+		r, err := cc.pick().Pick(info)
+		if err != nil {
+			t.Fatalf("the only instance is not used: %v", err)
+		}
+		r.Done(sent)
 		p.Close()
 	})
 }

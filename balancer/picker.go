@@ -57,7 +57,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		r, err := k.child.Pick(info)
 		if err != nil {
 			if best.sub == nil {
-				return balancer.PickResult{}, err
+				return balancer.PickResult{}, p.unlessHidden(err)
 			}
 			break
 		}
@@ -87,6 +87,19 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		best = next
 	}
 	return k.settle(c, m, obs, best), nil
+}
+
+// unlessHidden returns the error of the wrapped policy. While it does not know of an instance that is connected only because it was told
+// that the instance is out, calls wait: what is left of the list is all out, and the policy is about to be told to use it.
+func (p *lb) unlessHidden(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.subs {
+		if s.told.Load() && s.serving.Load() {
+			return balancer.ErrNoSubConnAvailable
+		}
+	}
+	return err
 }
 
 // recordOf returns the record of the call that a connection of the chassis makes. A call that another client makes inside of a handler
