@@ -102,6 +102,10 @@ type flight struct {
 	task
 }
 
+// errGone is how an attempt ended whose goroutine ended in it (runtime.Goexit, as
+// a test's Fatal does).
+var errGone = errs.Internal(errs.ReasonPanic, "the second attempt ended without an answer")
+
 // attempt is the hedge of a call.
 type attempt struct {
 	cancel context.CancelFunc
@@ -167,7 +171,7 @@ func (f *flight) begin() (*attempt, context.Context) {
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(f.ctx)
-	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{})}
+	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{}), err: errGone}
 	return f.hedge, ctx
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -308,6 +309,24 @@ func TestAPanicOfTheHedgeIsItsFailure(t *testing.T) {
 		}
 		if got := c.hedges(get); got != "failed1" {
 			t.Errorf("counted %q", got)
+		}
+	})
+}
+
+func TestAHedgeWhoseGoroutineEndsIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t)
+		failed := errors.New("failed")
+		invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+			if call.From(ctx).Attempts.Add(1) == 2 {
+				runtime.Goexit()
+			}
+			time.Sleep(time.Second)
+			return failed
+		}
+		record := &call.Call{Context: t.Context(), Method: c.table.Lookup(get)}
+		if err := c.method(get).Invoke(record, get, nil, &wrapperspb.StringValue{}, nil, invoke); !errors.Is(err, failed) {
+			t.Errorf("answered %v, want what the first attempt said", err)
 		}
 	})
 }
