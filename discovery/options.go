@@ -43,7 +43,8 @@ type Config struct {
 	// as one that drains does, or that no connection is up to, goes at once.
 	RemovalDelay time.Duration
 	// UpdateInterval is the mean time between two lists that a connection is given, after a burst of a few at once, so that balancers are
-	// not rebuilt at the pace of a registry that never rests. Default DefaultUpdateInterval; negative means no bound.
+	// not rebuilt at the pace of a registry that never rests. Lists with instances that the one before had not wait for a fifth of it.
+	// Default DefaultUpdateInterval; negative means no bound.
 	UpdateInterval time.Duration
 	// Subset makes clients of a large fleet connect to a part of it. Default: to all of it.
 	Subset Subset

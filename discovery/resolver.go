@@ -169,9 +169,10 @@ func (c *conn) wake() {
 
 func (c *conn) run(ctx context.Context) {
 	defer close(c.done)
-	pace := rate.NewLimiter(rate.Inf, updateBurst)
+	losses, gains := rate.NewLimiter(rate.Inf, updateBurst), rate.NewLimiter(rate.Inf, updateBurst)
 	if every := c.builder.cfg.UpdateInterval; every > 0 {
-		pace.SetLimit(rate.Every(every))
+		losses.SetLimit(rate.Every(every))
+		gains.SetLimit(rate.Every(every / gainShare))
 	}
 	var told publication
 	for {
@@ -182,6 +183,10 @@ func (c *conn) run(ctx context.Context) {
 		}
 		next := c.watch.published()
 		if next.newList(told) {
+			pace := losses
+			if next.adds(told) {
+				pace = gains
+			}
 			if pace.Wait(ctx) != nil {
 				return
 			}
@@ -192,8 +197,23 @@ func (c *conn) run(ctx context.Context) {
 	}
 }
 
-// updateBurst is how many lists a connection is given at once.
-const updateBurst = 5
+const (
+	// updateBurst is how many lists a connection is given at once.
+	updateBurst = 5
+	// gainShare is how much shorter the interval is between lists that have
+	// instances which the one before had not: in a rolling restart they are what
+	// calls wait for.
+	gainShare = 5
+)
+
+// adds reports whether the list has an instance that the one told before had not.
+func (p publication) adds(told publication) bool {
+	had := make(map[string]bool, len(told.entries))
+	for _, e := range told.entries {
+		had[e.inst.Address] = true
+	}
+	return slices.ContainsFunc(p.entries, func(e entry) bool { return !had[e.inst.Address] })
+}
 
 // newList reports whether gRPC must hear of the list. It is never empty: without one there is only an error to report.
 func (p publication) newList(told publication) bool {
