@@ -37,21 +37,24 @@ type output struct {
 // each at some moment between its begin and its end, in which every answer is
 // right. A write whose outcome nobody knows may have happened at any time after
 // its begin, or never. If no order is found or excluded within the limit, the
-// verdict is UNKNOWN, which does not hold.
+// verdict is UNKNOWN, which does not hold. The limit is that of one key, and of all
+// keys together once more for every 50,000 calls.
 func Linearizable(calls []*history.Call, limit time.Duration) Verdict {
 	v := begin("linearizable per key")
 	byKey := operations(calls)
-	deadline := time.Now().Add(limit)
 	total := 0
+	for _, ops := range byKey {
+		total += len(ops)
+	}
+	deadline := time.Now().Add(limit * time.Duration(1+total/50_000))
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		ops := byKey[key]
-		total += len(ops)
 		left := time.Until(deadline)
 		if left <= 0 {
-			v.fault("%s: UNKNOWN: the time for checking (%s) is over", key, limit)
+			v.fault("%s: UNKNOWN: the time for checking is over", key)
 			continue
 		}
-		switch porcupine.CheckOperationsTimeout(model(), ops, left) {
+		switch porcupine.CheckOperationsTimeout(model(), ops, min(left, limit)) {
 		case porcupine.Ok:
 		case porcupine.Unknown:
 			v.fault("%s: UNKNOWN: no order of its %d calls was found or excluded within %s", key, len(ops), limit)
