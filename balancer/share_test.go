@@ -32,7 +32,7 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 		"slower, few calls":     {3, 40, slower, balancer.LeastRequest},
 		"failing":               {3, 300, failing, balancer.LeastRequest},
 		"failing, in turn":      {3, 300, failing, balancer.RoundRobin},
-		"failing, of two":       {2, 200, failing, balancer.LeastRequest},
+		"failing, of two":       {2, 300, failing, balancer.LeastRequest},
 		"failing, of five":      {5, 500, failing, balancer.LeastRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,11 +50,7 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 				}
 				f.Instance(0).Behave(tc.sick)
 				share(5 * time.Second)
-				measure := 4 * time.Second
-				if tc.rate < 100 {
-					measure = 10 * time.Second
-				}
-				if s := share(measure); s > 0.2 {
+				if s := share(10 * time.Second); s > 0.2 {
 					t.Errorf("its share is %.2f times the fair one", s)
 				}
 				f.Instance(0).Behave(well)
@@ -62,7 +58,7 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 				if took := until(t, conn, load, func() bool { return balance(f, 0).Factor == 1 }); took > 30*time.Second {
 					t.Errorf("it had its share back after %s", took)
 				}
-				if s := share(measure); s < 0.7 || s > 1.3 {
+				if s := share(max(4*time.Second, time.Duration(400/tc.rate)*time.Second)); s < 0.7 || s > 1.3 {
 					t.Errorf("its share is %.2f times the fair one after it got well; %+v", s, balance(f, 0))
 				}
 			})
