@@ -196,6 +196,21 @@ func TestACallAtAnInstanceThatHangsIsAnsweredByAnother(t *testing.T) {
 	}
 }
 
+func TestTheOnlyInstanceIsNotAskedTwice(t *testing.T) {
+	var calls atomic.Int64
+	cfg := keelson.Config{Methods: []policy.Override{{Method: "/user.v1.UserService/GetUser", HedgeDelay: time.Millisecond}}}
+	conn := keelsontest.Serve(t, func(s *keelson.Service) {
+		userv1.RegisterUserServiceServer(s, userStub{get: func(context.Context) (*userv1.User, error) {
+			calls.Add(1)
+			<-time.After(50 * time.Millisecond)
+			return &userv1.User{}, nil
+		}})
+	}, keelsontest.WithConfig(cfg))
+	if _, err := userv1.NewUserServiceClient(conn).GetUser(bounded(t), &userv1.GetUserRequest{Name: "users/anna"}); err != nil || calls.Load() != 1 {
+		t.Errorf("%d calls reached the instance, and the caller got %v", calls.Load(), err)
+	}
+}
+
 func TestACallThatMayNotBeSentTwiceIsNotHedged(t *testing.T) {
 	f := newFleet(t)
 	f.cfg.Methods = []policy.Override{{Method: "/user.v1.UserService/GetUser", HedgeDelay: time.Millisecond}}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/call"
 )
@@ -86,7 +88,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		}
 		best = next
 	}
-	return k.settle(c, m, obs, best), nil
+	return k.settle(info.Ctx, c, m, obs, best)
 }
 
 // unlessHidden returns the error of the wrapped policy. While it does not know of an instance that is connected only because it was told
@@ -111,17 +113,24 @@ func recordOf(ctx context.Context) *call.Call {
 	return nil
 }
 
-// settle takes any instance that is fit, else the best pick seen.
-func (k *picker) settle(c *call.Call, m *method, obs *observer, best candidate) balancer.PickResult {
+// errNoOther ends a hedge that nobody but an instance that has the call already, or is out, could take. Being a status, it is not retried.
+var errNoOther = status.Error(codes.Unavailable, "no other instance is fit for a second attempt")
+
+// settle takes any instance that is fit, else the best pick seen, unless the attempt is a hedge.
+func (k *picker) settle(ctx context.Context, c *call.Call, m *method, obs *observer, best candidate) (balancer.PickResult, error) {
 	panicking := k.policy.panicking.Load()
 	if sub := k.policy.fallback.Load().pick(c, panicking); sub != nil {
 		if report, ok := sub.inst.allow(panicking); ok {
 			best.discard()
-			return k.commit(c, m, obs, candidate{sub: sub}, report)
+			return k.commit(c, m, obs, candidate{sub: sub}, report), nil
 		}
 	}
+	if c != nil && call.IsHedge(ctx) {
+		best.discard()
+		return balancer.PickResult{}, errNoOther
+	}
 	report, _ := best.sub.inst.allow(panicking)
-	return k.commit(c, m, obs, best, report)
+	return k.commit(c, m, obs, best, report), nil
 }
 
 // admit tells whether the call may take the connection; report then belongs to the call.

@@ -1,6 +1,9 @@
 package call
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // maxTried is how many instances a call remembers.
 const maxTried = 4
@@ -44,3 +47,22 @@ func (c *Call) Tried(instance uint64) bool {
 	}
 	return false
 }
+
+type hedgeKey struct{}
+
+// hedging marks the context of a hedge.
+type hedging struct{ context.Context }
+
+func (h hedging) Value(k any) any {
+	if _, ok := k.(hedgeKey); ok {
+		return true
+	}
+	return h.Context.Value(k)
+}
+
+// WithHedge marks a context as that of a second attempt, made while the first is
+// under way: it is of use at another instance only.
+func WithHedge(ctx context.Context) context.Context { return hedging{ctx} }
+
+// IsHedge tells whether [WithHedge] marked the context.
+func IsHedge(ctx context.Context) bool { return ctx.Value(hedgeKey{}) != nil }

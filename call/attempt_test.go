@@ -66,3 +66,11 @@ func TestAttemptsOverlap(t *testing.T) {
 		}
 	}
 }
+
+func TestAHedgeIsMarked(t *testing.T) {
+	c := &call.Call{Context: t.Context()}
+	hedge := call.WithHedge(c)
+	if call.IsHedge(c) || !call.IsHedge(hedge) || call.From(hedge) != c {
+		t.Errorf("first attempt %t, hedge %t, record %p of %p", call.IsHedge(c), call.IsHedge(hedge), call.From(hedge), c)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
 )
@@ -170,7 +171,7 @@ func (f *flight) begin() (*attempt, context.Context) {
 		f.waitOn(now)
 		return nil, nil
 	}
-	ctx, cancel := context.WithCancel(f.ctx)
+	ctx, cancel := context.WithCancel(call.WithHedge(f.ctx))
 	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{}), err: errGone}
 	return f.hedge, ctx
 }
