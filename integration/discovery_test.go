@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/file"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
@@ -171,7 +172,14 @@ func TestFiveHundredInstancesAreAllCalled(t *testing.T) {
 	for n := range many {
 		f.listen(p, fmt.Sprintf("i%d", n))
 	}
-	users := p.users()
+	var cfg keelson.Config
+	cfg.Client.LoadBalancer = "round_robin"
+	cfg.Discovery.Subset.Above = many
+	conn, err := p.clientOf(cfg).Dial("user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := userv1.NewUserServiceClient(conn)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p.wait("each of 500 instances to be called", func() bool { return len(reached(ctx, t, users, 2*many)) == many })

@@ -119,7 +119,12 @@ func (i *instance) end(t *testing.T) {
 // client makes a client of the platform's registry.
 func (p *platform) client() *keelson.Client {
 	p.t.Helper()
-	var cfg keelson.Config
+	return p.clientOf(keelson.Config{})
+}
+
+// clientOf makes one with a configuration.
+func (p *platform) clientOf(cfg keelson.Config) *keelson.Client {
+	p.t.Helper()
 	cfg.Discovery.Driver, cfg.Discovery.File.Dir = "file", p.registry()
 	cfg.Log.Level = "error"
 	c, err := keelson.NewClient("integration", cfg)

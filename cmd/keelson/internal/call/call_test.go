@@ -240,7 +240,7 @@ func TestConsulIsWhereTheVariablesOfServicesSay(t *testing.T) {
 	t.Setenv("KEELSON_DISCOVERY__CONSUL__ADDRESS", "127.0.0.1:1")
 	t.Setenv("KEELSON_DISCOVERY__CONSUL__TOKEN", "hidden-token")
 	got := do(t, call.Options{Target: "consul:///user?tag=v1", Method: "X"})
-	if got.Code != 78 || !strings.Contains(got.Err, `service "user" in consul registry http://127.0.0.1:1`) || strings.Contains(got.Err, "hidden") {
+	if got.Code != 78 || !strings.Contains(got.Err, `service "user" with tag=v1 in consul registry http://127.0.0.1:1`) || strings.Contains(got.Err, "hidden") {
 		t.Errorf("got code %d and %q", got.Code, got.Err)
 	}
 	t.Setenv("KEELSON_DISCOVERY__CONSUL__WAIT", "forever")
