@@ -146,7 +146,7 @@ func measure(b *testing.B, change func()) {
 }
 
 // BenchmarkChange is what one change in a fleet of 2,000 costs a client: the answer of 3 MB read and compared, the list cleaned and put into
-// effect, and with a connection also gRPC's own part, with 2,000 connections under round_robin. A driver asks twice a second at most, so
+// effect, and with a connection also gRPC's own part, with 2,000 connections under round_robin. A driver asks four times a second at most, so
 // ns/op is mostly waiting: see cpu-ms/change.
 func BenchmarkChange(b *testing.B) {
 	for name, cfg := range map[string]discovery.Config{

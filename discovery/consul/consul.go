@@ -17,7 +17,7 @@
 // # Reading
 //
 // A watch is a chain of blocking queries with stale reads: any server may answer. The rules of the index are kept (it may go backwards, it
-// is never 0, and an answer is no proof of a change), and at most two queries a second are sent, whatever the registry does. An answer is
+// is never 0, and an answer is no proof of a change), and at most four queries a second are sent after a burst of ten, whatever the registry does. An answer is
 // taken only when it is one: statuses other than 200, other content than JSON, truncated lists, and lists without an index are errors. An
 // empty list must be confirmed by a consistent read, and is an error when ACLs may have emptied it. Passing instances have their weight,
 // warning ones their warning weight, and critical ones (and those in maintenance) are not in the list.

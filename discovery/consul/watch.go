@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// asks and burst bound how often a watch asks, whatever the registry answers.
-	asks  = rate.Limit(2)
-	burst = 2
+	// asks, per second, and burst bound how often a watch asks, whatever the registry answers. A rolling restart changes the list three
+	// times for each instance, and calls may wait for the one that is back.
+	asks  = rate.Limit(4)
+	burst = 10
 	// answerTimeout is how long an answer may take beyond the time it was asked to wait; Consul adds up to a sixteenth of that.
 	answerTimeout = 10 * time.Second
 )
