@@ -64,7 +64,7 @@ func newClient(c *core) (*Client, error) {
 		return nil, fmt.Errorf("prepare circuit breakers: %w", err)
 	}
 	return &Client{
-		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry), checked: sync.OnceValue(c.checkHealth),
+		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry, hedge.WithCountedAttempts()), checked: sync.OnceValue(c.checkHealth),
 		conns: make(map[*grpc.ClientConn]*outgoing), flush: func() error { return nil },
 	}, nil
 }

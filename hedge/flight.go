@@ -167,8 +167,13 @@ func (f *flight) begin() (*attempt, context.Context) {
 	if deadline, ok := f.ctx.Deadline(); ok && deadline.Sub(now) <= f.method.latency.usual() || f.ctx.Err() != nil {
 		return nil, nil
 	}
+	if !f.sent() {
+		f.again(MinDelay)
+		return nil, nil
+	}
 	if !f.method.budget.take(now, f.waited) {
-		f.waitOn(now)
+		f.waited = true
+		f.again(now.Sub(f.start)) // when the call has waited for twice as long
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(call.WithHedge(f.ctx))
@@ -176,11 +181,16 @@ func (f *flight) begin() (*attempt, context.Context) {
 	return f.hedge, ctx
 }
 
-// waitOn asks for the hedge again when the call has waited for twice as long. The
-// caller holds the mutex.
-func (f *flight) waitOn(now time.Time) {
-	f.waited, f.fired = true, false
-	f.timer.Reset(max(now.Sub(f.start), MinDelay))
+// sent tells whether the first attempt is under way, as far as is known.
+func (f *flight) sent() bool {
+	c := call.From(f.ctx)
+	return !f.method.hedger.counted || c == nil || c.Attempts.Load() > 0
+}
+
+// again asks for the hedge once more, later. The caller holds the mutex.
+func (f *flight) again(after time.Duration) {
+	f.fired = false
+	f.timer.Reset(max(after, MinDelay))
 }
 
 // send makes the second attempt. A panic in it is its failure and nothing more:

@@ -61,6 +61,7 @@ const (
 // Hedger sends the hedges of one client. It is safe for concurrent use, starts no
 // goroutine that outlives a call, and needs no end.
 type Hedger struct {
+	counted bool
 	metrics vectors
 	methods sync.Map // key -> *Method
 	budgets sync.Map // target -> *budget
@@ -72,10 +73,25 @@ type key struct {
 	method *policy.Method
 }
 
+// Option changes how a Hedger behaves.
+type Option interface{ apply(*Hedger) }
+
+type optionFunc func(*Hedger)
+
+func (f optionFunc) apply(h *Hedger) { f(h) }
+
+// WithCountedAttempts says that a balancing policy counts attempts in the records
+// of calls, as package balancer does: a call that has not been sent yet, for want
+// of a ready instance, is then not hedged before it is.
+func WithCountedAttempts() Option { return optionFunc(func(h *Hedger) { h.counted = true }) }
+
 // New returns a Hedger whose metrics are registered with r; nil is off. Hedgers
 // that share a registerer share the metrics.
-func New(r prometheus.Registerer) *Hedger {
+func New(r prometheus.Registerer, opts ...Option) *Hedger {
 	h := &Hedger{metrics: newVectors(r)}
+	for _, o := range opts {
+		o.apply(h)
+	}
 	h.flights.New = func() any { return newFlight() }
 	return h
 }

@@ -441,3 +441,34 @@ func TestABusyMinuteLeavesHedgesForCallsThatHang(t *testing.T) {
 		}
 	})
 }
+
+// A call that waits for a ready instance is not hedged before it was sent.
+func TestACallThatWasNotSentIsNotHedged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t)
+		m := c.table.Lookup(get)
+		var calls atomic.Int64
+		invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+			if calls.Add(1) == 1 { // ready after a second, and answered a second later
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+				call.From(ctx).Attempts.Add(1)
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			return nil
+		}
+		start := time.Now()
+		record := &call.Call{Context: t.Context(), Method: m, Side: call.Client, Start: start}
+		err := hedge.New(nil, hedge.WithCountedAttempts()).For("x", m).Invoke(record, m.FullName, nil, &wrapperspb.StringValue{}, nil, invoke)
+		if took := time.Since(start); err != nil || calls.Load() != 2 || took < time.Second || took > time.Second+hedge.DefaultDelay {
+			t.Errorf("%d attempts, answered after %s, %v; want the hedge just after the first attempt was sent", calls.Load(), took, err)
+		}
+	})
+}
