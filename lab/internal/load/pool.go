@@ -14,6 +14,10 @@ import (
 // place: a history of one key stays short enough to be checked.
 const maxWrites = 40
 
+// maxOpen is how many writes of a user may be under way at once: while nobody
+// answers they pile up, and each more doubles the orders to be checked.
+const maxOpen = 3
+
 // pool is the users that are read and written. Each slot has one at a time. It
 // is safe for concurrent use.
 type pool struct {
@@ -31,6 +35,7 @@ type slot struct {
 	created bool // or being created
 	known   history.State
 	writes  int
+	open    int // of the writes, under way
 }
 
 func newPool(prefix string, slots int) *pool {
@@ -71,10 +76,11 @@ func (p *pool) write(n, dice int) (kind history.Kind, key, ifEtag string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[n]
-	if s.writes >= maxWrites {
+	if s.writes >= maxWrites || s.open >= maxOpen {
 		p.renew(s)
 	}
 	s.writes++
+	s.open++
 	switch {
 	case !s.created:
 		s.created = true
@@ -100,6 +106,9 @@ func (p *pool) learn(n int, c *history.Call) {
 	s := p.slots[n]
 	if s.key != c.Key {
 		return
+	}
+	if c.Kind.Write() {
+		s.open--
 	}
 	switch {
 	case c.Code == codes.OK && len(c.Seen) > 0:
