@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -151,7 +152,8 @@ func TestDeadlineIsThatOfTheCaller(t *testing.T) {
 	r, w := io.Pipe()
 	defer func() { _ = w.Close() }()
 	got := do(t, call.Options{Target: serve(t, withReflection), Method: "FullDuplexCall", In: r, Deadline: 50 * time.Millisecond})
-	if got.Code != 68 || !strings.Contains(got.Err, "took longer than 50ms, set by the caller") {
+	// What is left of the deadline when the call begins, on a busy machine a little less.
+	if said := regexp.MustCompile(`took longer than [1-5]?[0-9]ms, set by the caller`); got.Code != 68 || !said.MatchString(got.Err) {
 		t.Errorf("got code %d and %q", got.Code, got.Err)
 	}
 }
