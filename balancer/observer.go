@@ -1,13 +1,13 @@
 package balancer
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/internal/collectors"
 	"github.com/keelson-dev/keelson/target"
 )
 
@@ -62,10 +62,10 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"target"}, labels...)))
+		return collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"target"}, labels...)))
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"target"}))
+		return collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"target"}))
 	}
 	return metrics{
 		picks:     counter("keelson_balancer_picks_total", "Instances chosen for attempts of calls."),
@@ -76,21 +76,6 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		ejected:   gauge("keelson_balancer_ejected_instances", "Instances that are out now."),
 		panicking: gauge("keelson_balancer_panic", "Connections that use all instances because more than half are out; 0 is well."),
 	}
-}
-
-// shared registers c, or returns the equal collector that is registered already. A collector that cannot be registered (another metric has
-// its name) still counts, unseen: a name clash in someone's registry is no reason to stop balancing.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var dup prometheus.AlreadyRegisteredError
-	if errors.As(reg.Register(c), &dup) {
-		if have, ok := dup.ExistingCollector.(C); ok {
-			return have
-		}
-	}
-	return c
 }
 
 // observer is what one connection tells, with the counters of its target resolved once.

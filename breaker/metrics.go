@@ -1,9 +1,9 @@
 package breaker
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keelson-dev/keelson/internal/collectors"
 )
 
 // vectors are the metrics of all breakers. They count, unseen, when there is no
@@ -16,35 +16,19 @@ type vectors struct {
 
 func newVectors(reg prometheus.Registerer) vectors {
 	return vectors{
-		state: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		state: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_breaker_state",
 			Help: "The state of a client's breaker: 0 closed, 1 half-open, 2 open.",
 		}, []string{"target", "method"})),
-		transitions: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		transitions: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_breaker_transitions_total",
 			Help: "Changes of a breaker's state, by the state that it came into: closed, half_open or open.",
 		}, []string{"target", "method", "to"})),
-		rejections: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		rejections: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_breaker_rejections_total",
 			Help: "Calls that a breaker did not let through.",
 		}, []string{"target", "method"})),
 	}
-}
-
-// shared registers c, or returns the equal collector that is registered already.
-// One that cannot be registered (another metric has its name) counts unseen: a
-// clash of names is no reason to call without breakers.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var dup prometheus.AlreadyRegisteredError
-	if errors.As(reg.Register(c), &dup) {
-		if have, ok := dup.ExistingCollector.(C); ok {
-			return have
-		}
-	}
-	return c
 }
 
 // counters are the metrics of one breaker.

@@ -1,9 +1,9 @@
 package discovery
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keelson-dev/keelson/internal/collectors"
 )
 
 // resolverMetrics are nil-safe by holding unregistered collectors when there is no registerer.
@@ -21,39 +21,39 @@ type resolverMetrics struct {
 
 func newResolverMetrics(reg prometheus.Registerer) resolverMetrics {
 	return resolverMetrics{
-		decisions: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		decisions: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_resolver_decisions_total",
 			Help: "What the resolver decided about each answer or error of a registry.",
 		}, []string{"target", "decision"})),
-		dropped: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		dropped: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_resolver_dropped_entries_total",
 			Help: "Entries of a registry's answers that were left out: unreadable, invalid or duplicate.",
 		}, []string{"target", "reason"})),
-		instances: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		instances: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_instances",
 			Help: "Instances in the list in effect, held ones included.",
 		}, []string{"target"})),
-		known: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		known: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_known_instances",
 			Help: "Instances of the fleet, of which those in effect are all or a part.",
 		}, []string{"target"})),
-		stale: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		stale: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_stale",
 			Help: "1 while the registry says that its answers may be out of date, otherwise 0.",
 		}, []string{"target"})),
-		updates: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		updates: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_resolver_updates_total",
 			Help: "Lists that connections were given, each of which makes a balancer build a new picker.",
 		}, []string{"target"})),
-		cache: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		cache: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_resolver_cache_operations_total",
 			Help: "Reads and writes of the copy of the last good list on disk, by result: ok, missing or error.",
 		}, []string{"target", "operation", "result"})),
-		held: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		held: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_held_instances",
 			Help: "Instances kept although the registry no longer names them.",
 		}, []string{"target"})),
-		lastGood: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		lastGood: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_resolver_last_good_timestamp_seconds",
 			Help: "When the registry last gave an answer that was put into effect, in Unix time.",
 		}, []string{"target"})),
@@ -67,11 +67,11 @@ type registrationMetrics struct {
 
 func newRegistrationMetrics(reg prometheus.Registerer) registrationMetrics {
 	return registrationMetrics{
-		registered: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		registered: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_registration_registered",
 			Help: "1 while the instance is known to stand in the registry, otherwise 0.",
 		}, []string{"service"})),
-		attempts: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		attempts: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_registration_attempts_total",
 			Help: "Attempts to register, check and deregister, by result: ok, missing (the registry has lost the instance) or error.",
 		}, []string{"service", "operation", "result"})),
@@ -83,19 +83,4 @@ func (m resolverMetrics) forget(name string) {
 	for _, g := range []*prometheus.GaugeVec{m.instances, m.known, m.held, m.stale, m.lastGood} {
 		g.DeleteLabelValues(name)
 	}
-}
-
-// shared registers c, or returns the equal collector that is registered already. A collector that cannot be registered (another metric has
-// its name) still counts, unseen: a name clash in someone's registry is no reason to stop resolving.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var dup prometheus.AlreadyRegisteredError
-	if errors.As(reg.Register(c), &dup) {
-		if have, ok := dup.ExistingCollector.(C); ok {
-			return have
-		}
-	}
-	return c
 }

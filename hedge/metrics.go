@@ -1,9 +1,9 @@
 package hedge
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keelson-dev/keelson/internal/collectors"
 )
 
 // vectors are the metrics of all hedges. They count, unseen, when there is no
@@ -16,35 +16,19 @@ type vectors struct {
 
 func newVectors(reg prometheus.Registerer) vectors {
 	return vectors{
-		hedges: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		hedges: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_hedges_total",
 			Help: "Second attempts that were sent while the first was under way, by result: won, lost (the first attempt's answer came before) or failed.",
 		}, []string{"target", "method", "result"})),
-		denied: shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		denied: collectors.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "keelson_hedges_denied_total",
 			Help: "Second attempts that were not sent because the target's budget was used up.",
 		}, []string{"target", "method"})),
-		delay: shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		delay: collectors.Shared(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "keelson_hedge_delay_seconds",
 			Help: "How long a first attempt may take before a call is hedged.",
 		}, []string{"target", "method"})),
 	}
-}
-
-// shared registers c, or returns the equal collector that is registered already.
-// One that cannot be registered (another metric has its name) counts unseen: a
-// clash of names is no reason to call without hedges.
-func shared[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	if reg == nil {
-		return c
-	}
-	var dup prometheus.AlreadyRegisteredError
-	if errors.As(reg.Register(c), &dup) {
-		if have, ok := dup.ExistingCollector.(C); ok {
-			return have
-		}
-	}
-	return c
 }
 
 // counters are the metrics of one method at one target.
