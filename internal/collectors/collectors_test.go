@@ -25,7 +25,7 @@ func TestShared(t *testing.T) {
 		t.Error("without a registerer the collector is not the given one")
 	}
 	clash := prometheus.NewGauge(prometheus.GaugeOpts{Name: "calls_total", Help: "Calls."})
-	if collectors.Shared[prometheus.Gauge](reg, clash) != prometheus.Gauge(clash) {
+	if collectors.Shared[prometheus.Gauge](reg, clash) != clash {
 		t.Error("a collector whose name is taken is not the given one")
 	}
 }
