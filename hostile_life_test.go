@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,16 +120,33 @@ func TestASIGHUPDuringTheStartEndsNothing(t *testing.T) {
 	s, err := keelson.New("shop", cfg, keelson.WithLogOutput(io.Discard))
 	must(t, err)
 	s.OnStart("migrate", func(context.Context) error {
-		// The watch is a goroutine: it may need a moment.
-		for range 100 {
-			tick := time.NewTimer(time.Millisecond)
-			<-tick.C
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			return err
 		}
-		return syscall.Kill(os.Getpid(), syscall.SIGHUP)
+		waitFor(t, "the arrival of the signal", func() bool { return !hangupPending(t) })
+		return nil
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	s.Go("end", func(ctx context.Context) error { cancel(); <-ctx.Done(); return nil })
 	must(t, s.Run(ctx))
+}
+
+// hangupPending reports whether a SIGHUP to this process has yet to be taken by
+// one of its threads; false where the kernel does not tell.
+func hangupPending(t *testing.T) bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	must(t, err)
+	for line := range strings.Lines(string(status)) {
+		if mask, ok := strings.CutPrefix(line, "ShdPnd:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			must(t, err)
+			return bits&(1<<(syscall.SIGHUP-1)) != 0
+		}
+	}
+	return false
 }
 
 func TestTargetsOfEveryForm(t *testing.T) {

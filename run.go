@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -58,6 +60,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err := errors.Join(append(s.faults, s.checkDrain())...); err != nil {
 		return errors.Join(err, s.client.closeConns(), s.closeListener())
 	}
+	if s.cfg.loaded != nil { // whoever reloads ends nothing, however early or late
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+	}
 	s.routeGRPC(ctx)
 	flush := s.core.start()
 	s.assemble()
@@ -74,7 +81,7 @@ func (s *Service) assemble() {
 
 	// What stops last is added first.
 	r.OnStop("client", func(context.Context) error { return s.client.closeConns() })
-	if s.cfg.loaded != nil { // first, so that a SIGHUP during the start ends nothing
+	if s.cfg.loaded != nil {
 		r.OnStart("reload", func(context.Context) error { r.Go("reload", s.watchConfig); return nil })
 	}
 	r.OnStart("ops listener", s.startOps)

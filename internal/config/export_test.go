@@ -4,12 +4,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"testing"
 )
 
-// AwaitHangup keeps SIGHUP from ending the process until the test ends.
-func AwaitHangup(t *testing.T) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	t.Cleanup(func() { signal.Stop(c) })
-}
+// AwaitHangup keeps SIGHUP from ending the process from now on. It is never
+// undone: a signal that a test sent to its own process may arrive after the test.
+func AwaitHangup() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }

@@ -240,7 +240,7 @@ func TestWatchHearsSIGHUPAlsoWithoutAFile(t *testing.T) {
 	}
 	// The signal is sent until it is heard: one that comes before Watch listens
 	// is lost, and would end the process if nobody else did.
-	config.AwaitHangup(t)
+	config.AwaitHangup()
 	heard := watching(t, ld)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
