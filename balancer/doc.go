@@ -32,6 +32,11 @@
 // A pick costs about half a microsecond and one allocation (gobreaker's) more than the wrapped policy's. While unary calls are on their
 // way, or an instance is anything but well, one goroutine per connection looks at the instances ten times a second; otherwise it sleeps.
 //
+// # When all drain
+//
+// An instance that says it serves no longer gets calls only while no other is ready, until its connection ends: one that drains serves on
+// until it has told its clients, and the next one may not be known yet. One that has not served over its connection gets none.
+//
 // # When all are sick
 //
 // When more than half of the instances are out, all are used: then what they share is sick, and the breakers per method speak.

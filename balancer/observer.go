@@ -55,7 +55,7 @@ type settings struct {
 }
 
 type metrics struct {
-	picks, rebuilds              *prometheus.CounterVec
+	picks, leaving, rebuilds     *prometheus.CounterVec
 	discarded, ejections, probes *prometheus.CounterVec
 	ejected, panicking           *prometheus.GaugeVec
 }
@@ -69,6 +69,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 	return metrics{
 		picks:     counter("keelson_balancer_picks_total", "Instances chosen for attempts of calls."),
+		leaving:   counter("keelson_balancer_leaving_picks_total", "Instances chosen that drain, because no other was ready."),
 		discarded: counter("keelson_balancer_discarded_picks_total", "Picks that were given back and made again, by reason: factor, tried, breaker or connection.", "reason"),
 		rebuilds:  counter("keelson_balancer_picker_rebuilds_total", "Pickers handed to gRPC."),
 		ejections: counter("keelson_balancer_ejections_total", "Instances taken out, by reason: failures or hang.", "reason"),
@@ -83,6 +84,7 @@ type observer struct {
 	log       *slog.Logger
 	attempt   AttemptFunc
 	picks     prometheus.Counter
+	leaving   prometheus.Counter
 	rebuilds  prometheus.Counter
 	discarded [verdicts]prometheus.Counter
 	ejections map[reason]prometheus.Counter
@@ -101,7 +103,7 @@ func newObserver(s *settings, name string) *observer {
 	}
 	o.log = o.log.With(slog.String("target", name))
 	m := s.metrics
-	o.picks, o.rebuilds = m.picks.WithLabelValues(name), m.rebuilds.WithLabelValues(name)
+	o.picks, o.leaving, o.rebuilds = m.picks.WithLabelValues(name), m.leaving.WithLabelValues(name), m.rebuilds.WithLabelValues(name)
 	for v := thinned; v < verdicts; v++ {
 		o.discarded[v] = m.discarded.WithLabelValues(name, v.String())
 	}

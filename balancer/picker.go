@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"math/rand/v2"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/codes"
@@ -59,7 +60,7 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		r, err := k.child.Pick(info)
 		if err != nil {
 			if best.sub == nil {
-				return balancer.PickResult{}, p.unlessHidden(err)
+				return k.last(info.Ctx, c, m, obs, err)
 			}
 			break
 		}
@@ -91,17 +92,46 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	return k.settle(info.Ctx, c, m, obs, best)
 }
 
-// unlessHidden returns the error of the wrapped policy. While it does not know of an instance that is connected only because it was told
-// that the instance is out, calls wait: what is left of the list is all out, and the policy is about to be told to use it.
-func (p *lb) unlessHidden(err error) error {
+// last is for calls that the wrapped policy has nobody for. One that may wait, or fail, goes to an instance that says it serves no longer
+// and still holds the connection: an instance that drains serves until it has told its clients otherwise with GOAWAY. So a fleet whose
+// last known instance drains before the next one is known keeps nobody waiting.
+//
+// Else the wrapped policy's error stands. But while it does not know of an instance that is connected only because it was told that the
+// instance is out, calls wait: what is left of the list is all out, and the policy is about to be told to use it.
+func (k *picker) last(ctx context.Context, c *call.Call, m *method, obs *observer, err error) (balancer.PickResult, error) {
+	leaving, hidden := k.policy.unpicked()
+	if hidden {
+		err = balancer.ErrNoSubConnAvailable
+	}
+	if leaving == nil || c != nil && call.IsHedge(ctx) {
+		return balancer.PickResult{}, err
+	}
+	report, ok := leaving.inst.allow(false)
+	if !ok {
+		return balancer.PickResult{}, err
+	}
+	obs.leaving.Inc()
+	return k.commit(c, m, obs, candidate{sub: leaving}, report), nil
+}
+
+// unpicked looks for what the wrapped policy does not pick: an instance that is leaving, any of them, and whether there is one that serves
+// and is hidden from it.
+func (p *lb) unpicked() (leaving *subConn, hidden bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n := 0
 	for _, s := range p.subs {
-		if s.told.Load() && s.serving.Load() {
-			return balancer.ErrNoSubConnAvailable
+		if s.told.Load() {
+			hidden = hidden || s.serving.Load()
+			continue
+		}
+		if s.leaving.Load() && s.up.Load() && !s.inst.open() {
+			if n++; rand.IntN(n) == 0 {
+				leaving = s
+			}
 		}
 	}
-	return err
+	return leaving, hidden
 }
 
 // recordOf returns the record of the call that a connection of the chassis makes. A call that another client makes inside of a handler

@@ -22,6 +22,7 @@ type subConn struct {
 
 	up         atomic.Bool   // the connection is up
 	serving    atomic.Bool   // and the instance says that it serves
+	leaving    atomic.Bool   // it served over this connection and says now that it does not, as an instance that drains does
 	generation atomic.Uint64 // counts connections, so that the health of an old one is not taken for that of a new one
 
 	// What follows is guarded by the policy's lock down.
@@ -79,6 +80,7 @@ func (s *subConn) state(st balancer.SubConnState) {
 	s.generation.Add(1)
 	s.setServing(st.ConnectivityState == connectivity.Ready && s.policy.unchecked.Load(), st.ConnectivityState)
 	s.up.Store(st.ConnectivityState == connectivity.Ready)
+	s.leaving.Store(false)
 	s.inst.reconnected(s.policy.now(), st.ConnectivityState == connectivity.Ready)
 	s.conn.set(st.ConnectivityState, target.HealthUnknown)
 	if st.ConnectivityState == connectivity.Shutdown {
@@ -100,7 +102,9 @@ func (s *subConn) RegisterHealthListener(listen func(balancer.SubConnState)) {
 		if generation != s.generation.Load() {
 			return
 		}
+		served := s.serving.Load() || s.leaving.Load()
 		s.setServing(st.ConnectivityState == connectivity.Ready, st.ConnectivityState)
+		s.leaving.Store(served && st.ConnectivityState != connectivity.Ready)
 		s.conn.set(connectivity.Ready, healthOf(st.ConnectivityState))
 		s.policy.enqueue(event{sub: s, state: st, health: true, generation: generation})
 	})

@@ -36,7 +36,13 @@ func TestInstancesDoAsTheyAreTold(t *testing.T) {
 			i.Start()
 			time.Sleep(5 * time.Second)
 		}, false},
-		"not serving": {func(i *balancertest.Instance) { i.SetServing(false); time.Sleep(time.Second) }, true},
+		"not serving from its start": {func(i *balancertest.Instance) {
+			i.Kill()
+			i.SetServing(false)
+			i.Start()
+			time.Sleep(5 * time.Second)
+		}, true},
+		"the only one, and serving no longer": {func(i *balancertest.Instance) { i.SetServing(false); time.Sleep(time.Second) }, false},
 		"serving again": {func(i *balancertest.Instance) {
 			i.SetServing(false)
 			i.SetServing(true)
