@@ -130,7 +130,9 @@ type MethodPolicy struct {
 	Cost uint32 `protobuf:"varint,4,opt,name=cost,proto3" json:"cost,omitempty"`
 	// What is refused first when the service is overloaded.
 	// CRITICALITY_UNSPECIFIED counts as CRITICALITY_CRITICAL.
-	Criticality   Criticality `protobuf:"varint,5,opt,name=criticality,proto3,enum=keelson.policy.v1.Criticality" json:"criticality,omitempty"`
+	Criticality Criticality `protobuf:"varint,5,opt,name=criticality,proto3,enum=keelson.policy.v1.Criticality" json:"criticality,omitempty"`
+	// How a broken server stream is gone on with. Absent: it begins anew.
+	Resume        *Resume `protobuf:"bytes,6,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +202,72 @@ func (x *MethodPolicy) GetCriticality() Criticality {
 	return Criticality_CRITICALITY_UNSPECIFIED
 }
 
+func (x *MethodPolicy) GetResume() *Resume {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// Resume names the two fields that let a client go on with a server stream
+// where it broke. Over REST they are the ID of a server-sent event and the
+// Last-Event-ID with which a browser connects again.
+type Resume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field of each answer that says how far the stream is, such as
+	// `revision`. A scalar of the answer itself.
+	ResponseField string `protobuf:"bytes,1,opt,name=response_field,json=responseField,proto3" json:"response_field,omitempty"`
+	// The field of the request that takes the last one seen, such as
+	// `start_revision`. Of the same type.
+	RequestField  string `protobuf:"bytes,2,opt,name=request_field,json=requestField,proto3" json:"request_field,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resume) Reset() {
+	*x = Resume{}
+	mi := &file_keelson_policy_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resume) ProtoMessage() {}
+
+func (x *Resume) ProtoReflect() protoreflect.Message {
+	mi := &file_keelson_policy_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resume.ProtoReflect.Descriptor instead.
+func (*Resume) Descriptor() ([]byte, []int) {
+	return file_keelson_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Resume) GetResponseField() string {
+	if x != nil {
+		return x.ResponseField
+	}
+	return ""
+}
+
+func (x *Resume) GetRequestField() string {
+	if x != nil {
+		return x.RequestField
+	}
+	return ""
+}
+
 var file_keelson_policy_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -223,13 +291,17 @@ var File_keelson_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_keelson_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1ekeelson/policy/v1/policy.proto\x12\x11keelson.policy.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xed\x01\n" +
+	"\x1ekeelson/policy/v1/policy.proto\x12\x11keelson.policy.v1\x1a google/protobuf/descriptor.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa0\x02\n" +
 	"\fMethodPolicy\x123\n" +
 	"\atimeout\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12<\n" +
 	"\fidle_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x14\n" +
 	"\x05roles\x18\x03 \x03(\tR\x05roles\x12\x12\n" +
 	"\x04cost\x18\x04 \x01(\rR\x04cost\x12@\n" +
-	"\vcriticality\x18\x05 \x01(\x0e2\x1e.keelson.policy.v1.CriticalityR\vcriticality*\x9e\x01\n" +
+	"\vcriticality\x18\x05 \x01(\x0e2\x1e.keelson.policy.v1.CriticalityR\vcriticality\x121\n" +
+	"\x06resume\x18\x06 \x01(\v2\x19.keelson.policy.v1.ResumeR\x06resume\"T\n" +
+	"\x06Resume\x12%\n" +
+	"\x0eresponse_field\x18\x01 \x01(\tR\rresponseField\x12#\n" +
+	"\rrequest_field\x18\x02 \x01(\tR\frequestField*\x9e\x01\n" +
 	"\vCriticality\x12\x1b\n" +
 	"\x17CRITICALITY_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CRITICALITY_SHEDDABLE\x10\x01\x12\x1e\n" +
@@ -251,24 +323,26 @@ func file_keelson_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_keelson_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_keelson_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_keelson_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_keelson_policy_v1_policy_proto_goTypes = []any{
 	(Criticality)(0),                   // 0: keelson.policy.v1.Criticality
 	(*MethodPolicy)(nil),               // 1: keelson.policy.v1.MethodPolicy
-	(*durationpb.Duration)(nil),        // 2: google.protobuf.Duration
-	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(*Resume)(nil),                     // 2: keelson.policy.v1.Resume
+	(*durationpb.Duration)(nil),        // 3: google.protobuf.Duration
+	(*descriptorpb.MethodOptions)(nil), // 4: google.protobuf.MethodOptions
 }
 var file_keelson_policy_v1_policy_proto_depIdxs = []int32{
-	2, // 0: keelson.policy.v1.MethodPolicy.timeout:type_name -> google.protobuf.Duration
-	2, // 1: keelson.policy.v1.MethodPolicy.idle_timeout:type_name -> google.protobuf.Duration
+	3, // 0: keelson.policy.v1.MethodPolicy.timeout:type_name -> google.protobuf.Duration
+	3, // 1: keelson.policy.v1.MethodPolicy.idle_timeout:type_name -> google.protobuf.Duration
 	0, // 2: keelson.policy.v1.MethodPolicy.criticality:type_name -> keelson.policy.v1.Criticality
-	3, // 3: keelson.policy.v1.method:extendee -> google.protobuf.MethodOptions
-	1, // 4: keelson.policy.v1.method:type_name -> keelson.policy.v1.MethodPolicy
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	4, // [4:5] is the sub-list for extension type_name
-	3, // [3:4] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 3: keelson.policy.v1.MethodPolicy.resume:type_name -> keelson.policy.v1.Resume
+	4, // 4: keelson.policy.v1.method:extendee -> google.protobuf.MethodOptions
+	1, // 5: keelson.policy.v1.method:type_name -> keelson.policy.v1.MethodPolicy
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	5, // [5:6] is the sub-list for extension type_name
+	4, // [4:5] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_keelson_policy_v1_policy_proto_init() }
@@ -282,7 +356,7 @@ func file_keelson_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_keelson_policy_v1_policy_proto_rawDesc), len(file_keelson_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 1,
 			NumServices:   0,
 		},

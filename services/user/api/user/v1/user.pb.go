@@ -1946,7 +1946,7 @@ const file_user_v1_user_proto_rawDesc = "" +
 	"TYPE_ADDED\x10\x01\x12\x11\n" +
 	"\rTYPE_MODIFIED\x10\x02\x12\x10\n" +
 	"\fTYPE_DELETED\x10\x03\x12\x11\n" +
-	"\rTYPE_BOOKMARK\x10\x042\x97\n" +
+	"\rTYPE_BOOKMARK\x10\x042\xb4\n" +
 	"\n" +
 	"\vUserService\x12n\n" +
 	"\n" +
@@ -1973,10 +1973,11 @@ const file_user_v1_user_proto_rawDesc = "" +
 	"\fActivateUser\x12\x1c.user.v1.ActivateUserRequest\x1a\r.user.v1.User\"<\xdaA\x04name\xba\xe8\x18\b\n" +
 	"\x02\b\x05 \x04(\x03\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/{name=users/*}:activate\x90\x02\x02\x12{\n" +
 	"\vImportUsers\x12\x1b.user.v1.ImportUsersRequest\x1a\x1c.user.v1.ImportUsersResponse\"-\xba\xe8\x18\v\n" +
-	"\x00\x12\x03\b\xac\x02 \x14(\x02\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/users:import\x90\x02\x02(\x010\x01\x12m\n" +
+	"\x00\x12\x03\b\xac\x02 \x14(\x02\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/v1/users:import\x90\x02\x02(\x010\x01\x12\x89\x01\n" +
 	"\n" +
-	"WatchUsers\x12\x1a.user.v1.WatchUsersRequest\x1a\x1b.user.v1.WatchUsersResponse\"$\xba\xe8\x18\x06\n" +
-	"\x00 \x05(\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/users:watch\x90\x02\x010\x01BAZ?github.com/keelson-dev/keelson/services/user/api/user/v1;userv1b\x06proto3"
+	"WatchUsers\x12\x1a.user.v1.WatchUsersRequest\x1a\x1b.user.v1.WatchUsersResponse\"@\xba\xe8\x18\"\n" +
+	"\x00 \x05(\x022\x1a\n" +
+	"\brevision\x12\x0estart_revision\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/users:watch\x90\x02\x010\x01BAZ?github.com/keelson-dev/keelson/services/user/api/user/v1;userv1b\x06proto3"
 
 var (
 	file_user_v1_user_proto_rawDescOnce sync.Once
