@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/errs"
@@ -22,7 +20,7 @@ import (
 // It runs the first attempt in the caller's goroutine and has waited for the
 // second one when it returns.
 func (m *Method) Invoke(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	message, ok := reply.(proto.Message)
+	kind, ok := kindOf(reply)
 	if !ok || !m.hedges() || Skipped(opts) {
 		return invoke(ctx, fullName, req, reply, cc, opts...)
 	}
@@ -38,7 +36,7 @@ func (m *Method) Invoke(ctx context.Context, fullName string, req, reply any, cc
 	opts, finish := withoutOnFinish(opts)
 	first, cancel := context.WithCancel(ctx)
 	f, _ := m.hedger.flights.Get().(*flight)
-	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: message, kind: message.ProtoReflect().Type(), cc: cc, invoke: invoke, opts: opts, cancel: cancel}
+	f.task = task{ctx: ctx, method: m, start: now, fullName: fullName, req: req, reply: reply, kind: kind, cc: cc, invoke: invoke, opts: opts, cancel: cancel}
 	err := f.fly(first, delay)
 	for _, call := range finish {
 		call(err)
@@ -82,8 +80,8 @@ type task struct {
 	start    time.Time
 	fullName string
 	req      any
-	reply    proto.Message
-	kind     protoreflect.MessageType // of the reply, which the first attempt may be writing
+	reply    any
+	kind     kind // of the reply, which the first attempt may be writing
 	cc       *grpc.ClientConn
 	invoke   grpc.UnaryInvoker
 	opts     []grpc.CallOption
@@ -110,7 +108,7 @@ var errGone = errs.Internal(errs.ReasonPanic, "the second attempt ended without 
 // attempt is the hedge of a call.
 type attempt struct {
 	cancel context.CancelFunc
-	reply  proto.Message
+	reply  any
 	own    outputs
 	done   chan struct{} // closed when the attempt has ended, and err and took are set
 	err    error
@@ -177,7 +175,7 @@ func (f *flight) begin() (*attempt, context.Context) {
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(call.WithHedge(f.ctx))
-	f.hedge = &attempt{cancel: cancel, reply: f.kind.New().Interface(), done: make(chan struct{}), err: errGone}
+	f.hedge = &attempt{cancel: cancel, reply: f.kind.fresh(), done: make(chan struct{}), err: errGone}
 	return f.hedge, ctx
 }
 
@@ -233,7 +231,7 @@ func (f *flight) settle(err error) error {
 	case rank(a.err) < rank(err):
 		m.metrics.won.Inc()
 		m.answered(a.took)
-		a.adopt(f.reply)
+		a.adopt(f)
 		return a.err
 	case rank(a.err) == failed && !lost:
 		m.metrics.failed.Inc()
@@ -258,10 +256,9 @@ func (a *attempt) stop() bool {
 }
 
 // adopt makes the hedge's answer the call's.
-func (a *attempt) adopt(reply proto.Message) {
+func (a *attempt) adopt(f *flight) {
 	if a.err == nil {
-		proto.Reset(reply)
-		proto.Merge(reply, a.reply)
+		f.kind.adopt(f.reply, a.reply)
 	}
 	a.own.adopt()
 }

@@ -33,8 +33,8 @@
 // copied when it wins.
 //
 // The request is read by both attempts at once; interceptors further in run once
-// for each. Replies that are no proto.Message are not hedged, and neither are
-// streams. The attempts share the record of the call (package call) in their
+// for each. Replies that are neither a proto.Message nor [Opaque] are not
+// hedged, and neither are streams. The attempts share the record of the call (package call) in their
 // context, by which the balancer avoids the instance that was tried.
 //
 // The technique is that of The Tail at Scale (Dean and Barroso, CACM 2013); the
