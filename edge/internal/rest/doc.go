@@ -1,0 +1,2 @@
+// Package rest serves gRPC methods as REST, by their google.api.http rules.
+package rest
