@@ -22,9 +22,16 @@ export GOWORK=off GOFLAGS=-mod=readonly
 go -C tools/protoc build -o "$bin/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 go -C tools/protoc run ./protodeps "$root/.cache/proto"
 
-PATH=$bin:$PATH
-for module in proto services/user/api services/audit/api; do
+PATH=$bin:$root/tools/buf/node_modules/.bin:$PATH
+modules=(proto services/user/api services/audit/api)
+for module in "${modules[@]}"; do
 	"$buf" format -w "$module"
 done
 "$buf" lint
 "$buf" generate
+"$buf" generate --template buf.gen.typescript.yaml
+
+# What the gateway knows of the services: their files with comments, and what
+# they import.
+mapfile -t files < <(find "${modules[@]}" -name '*.proto' | LC_ALL=C sort)
+"$buf" build --as-file-descriptor-set -o services/gateway/descriptors.binpb "${files[@]/#/--path=}"
