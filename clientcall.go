@@ -22,6 +22,7 @@ import (
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/hedge"
 	"github.com/keelson-dev/keelson/internal/grpcx"
+	"github.com/keelson-dev/keelson/policy"
 )
 
 // clientCall is one call at the client's end.
@@ -70,7 +71,11 @@ func (o *outgoing) unary(ctx context.Context, fullName string, req, reply any, c
 	r := o.newCall(ctx, fullName, false)
 	err := r.admit(opts)
 	if err == nil {
-		err = r.invoke(fullName, r.withRequestID(req), reply, cc, invoke, opts)
+		req, repeatable := r.withRequestID(req)
+		if !repeatable {
+			opts = withOptions(opts, grpcx.WithoutRetry())
+		}
+		err = r.invoke(fullName, req, reply, cc, invoke, opts)
 		r.pass.End(err)
 	}
 	if r.Attempts.Load() > 0 {
@@ -111,22 +116,23 @@ func withOptions(opts []grpc.CallOption, more ...grpc.CallOption) []grpc.CallOpt
 
 // withRequestID fills an empty request_id on a copy of the request, so that the
 // write may be sent again: the server answers a repetition with the first
-// answer (AIP-155).
-func (r *clientCall) withRequestID(req any) any {
+// answer (AIP-155). It reports false for a write that must be sent once, because
+// nobody can tell whether it has a request_id.
+func (r *clientCall) withRequestID(req any) (filled any, repeatable bool) {
 	if !r.Method.RequestID || r.Method.Effective().RetryAttempts < 2 {
-		return req
+		return req, true
 	}
 	m, ok := req.(proto.Message)
 	if !ok {
-		return req
+		return req, r.Method.Idempotency != policy.IdempotencyUnknown
 	}
 	field := m.ProtoReflect().Descriptor().Fields().ByName("request_id")
 	if field == nil || field.Kind() != protoreflect.StringKind || m.ProtoReflect().Get(field).String() != "" {
-		return req
+		return req, true
 	}
 	m = proto.Clone(m)
 	m.ProtoReflect().Set(field, protoreflect.ValueOfString(uuid.NewString()))
-	return m
+	return m, true
 }
 
 // finish accounts for the call, once, and returns the error as callers see it.

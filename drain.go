@@ -33,14 +33,19 @@ func (s *Service) budgets() lifecycle.Config {
 // drain.calls at most, and then the reserve for its answer.
 func (s *Service) drainSteps() []lifecycle.Step {
 	d := s.cfg.Drain
-	return []lifecycle.Step{
-		{Name: "health says NOT_SERVING", Budget: d.Stop, Run: func(context.Context) error { s.health.Drain(); return nil }},
+	steps := []lifecycle.Step{
+		{Name: "health says NOT_SERVING", Budget: d.Stop, Run: func(context.Context) error { s.health.Drain(); s.leaveFronts(); return nil }},
 		{Name: "leave the registry", Budget: d.Deregister + drainPoll, BestEffort: true, Run: s.leaveRegistry},
 		{Name: "serve on while clients learn it", Budget: d.Propagation + cutReserve, Run: s.propagate},
 		{Name: "streams end", Budget: d.Streams + cutReserve, Run: s.endStreams},
-		{Name: "calls finish", Budget: d.Calls + cutReserve, BestEffort: true, Run: s.finishCalls},
-		{Name: "stop serving", Budget: d.Stop, BestEffort: true, Run: func(context.Context) error { return s.stopGRPC() }},
 	}
+	if len(s.fronts) > 0 {
+		steps = append(steps, lifecycle.Step{Name: "requests of fronts finish", Budget: d.Calls + cutReserve, BestEffort: true, Run: s.shutFronts})
+	}
+	return append(steps,
+		lifecycle.Step{Name: "calls finish", Budget: d.Calls + cutReserve, BestEffort: true, Run: s.finishCalls},
+		lifecycle.Step{Name: "stop serving", Budget: d.Stop, BestEffort: true, Run: func(context.Context) error { return s.stopGRPC() }},
+	)
 }
 
 func (s *Service) leaveRegistry(ctx context.Context) error {

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/reflection"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/discovery"
@@ -58,7 +57,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return errors.New("run a service: it has run already; make a new one")
 	}
 	if err := errors.Join(append(s.faults, s.checkDrain())...); err != nil {
-		return errors.Join(err, s.client.closeConns(), s.closeListener())
+		return errors.Join(err, s.client.closeConns(), s.closeListener(), s.closeFronts())
 	}
 	if s.cfg.loaded != nil { // whoever reloads ends nothing, however early or late
 		hangup := make(chan os.Signal, 1)
@@ -90,11 +89,18 @@ func (s *Service) assemble() {
 		r.OnStart(h.name, h.run)
 	}
 	r.OnStart("grpc listener", func(ctx context.Context) error { return s.listen(ctx) })
+	for _, f := range s.fronts {
+		r.OnStart(f.name+" listener", f.Listen)
+	}
 	// One step, and the last: once calls are accepted, an end is a drain.
 	r.OnStart("serve", func(ctx context.Context) error {
 		started.Set(true, "")
 		listening.Set(true, "")
 		r.Go("grpc server", func(context.Context) error { return s.serveGRPC() })
+		s.overHTTP.Store(s.live.grpc)
+		for _, f := range s.fronts {
+			r.Go(f.name, func(context.Context) error { return f.Serve() })
+		}
 		return s.register(ctx)
 	})
 
@@ -134,7 +140,7 @@ func (s *Service) listen(ctx context.Context) error {
 	}
 	s.health.Register(s.live.grpc)
 	if s.cfg.GRPC.Reflection || s.opts.listener != nil || isLoopback(s.live.listener.Addr().String()) {
-		reflection.Register(s.live.grpc)
+		s.reflect()
 	}
 	return nil
 }
@@ -196,12 +202,13 @@ func (s *Service) serveGRPC() error {
 
 // stopGRPC ends what is left of the server, and waits for the handlers.
 func (s *Service) stopGRPC() error {
+	err := s.closeFronts()
 	if s.live.grpc != nil {
 		s.endCut(errCut)
 		s.live.grpc.Stop()
 		s.stopping.Wait()
 	}
-	return s.closeListener()
+	return errors.Join(err, s.closeListener())
 }
 
 // closeListener closes the gRPC listener, also one that was never served.
@@ -226,7 +233,7 @@ func (s *Service) register(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("serving", "grpc_address", in.Address, "ops_address", in.OpsAddress, "debug_address", in.DebugAddress)
+	s.log.Info("serving", s.addresses(in)...)
 	if s.driver == nil {
 		close(s.live.left)
 		s.live.deregister = func() {}
@@ -272,7 +279,17 @@ func (s *Service) instance() (discovery.Instance, error) {
 		Service: s.name, ID: s.cfg.InstanceID, Address: address,
 		OpsAddress: s.live.ops.address(), DebugAddress: s.live.debug.address(),
 		Version: s.cfg.Version, Zone: s.cfg.Zone, Weight: s.cfg.Weight, PID: os.Getpid(), StartTime: time.Now(),
+		Meta: s.frontAddresses(),
 	}, nil
+}
+
+// addresses are all listeners of the instance, for the log.
+func (s *Service) addresses(in discovery.Instance) []any {
+	list := []any{"grpc_address", in.Address, "ops_address", in.OpsAddress, "debug_address", in.DebugAddress}
+	for name, address := range in.Meta {
+		list = append(list, name, address)
+	}
+	return list
 }
 
 // advertised is the address under which others reach a listener.

@@ -31,11 +31,15 @@ type server struct {
 	lastCall atomic.Int64            // when a call began last, Unix nanoseconds
 	streams  atomic.Int64            // open streams
 	trailers sync.Pool               // metadata.MD with one correlation ID
+
+	exposing sync.Mutex // held while the next line is changed
+	exposed  atomic.Pointer[map[string]*exposed]
 }
 
 func newServer(c *core) *server {
 	s := &server{core: c, unary: chainUnary(c.opts.unary), stream: chainStream(c.opts.stream), draining: make(chan struct{})}
 	s.cut, s.endCut = context.WithCancelCause(context.Background())
+	s.exposed.Store(&map[string]*exposed{})
 	return s
 }
 
@@ -77,8 +81,8 @@ func (s *server) method(service, name string, kind policy.Kind) *method {
 	return &method{server: s, policy: p, metrics: s.tel.served.For(p)}
 }
 
-// unknown answers calls to methods that nothing serves, as the one method
-// unknown.
+// unknown answers calls to methods that gRPC does not know: those of exposed
+// services, and the rest as the one method unknown.
 func (s *server) unknown() grpc.StreamHandler {
 	p := s.table.Unknown()
 	m := &method{server: s, policy: p, metrics: s.tel.served.For(p)}
@@ -86,7 +90,13 @@ func (s *server) unknown() grpc.StreamHandler {
 		name, _ := grpc.MethodFromServerStream(ss)
 		return errs.Unimplemented(errs.ReasonMethodUnknown, "this server has no method %q; its methods are listed by gRPC reflection", name)
 	}
-	return m.serve
+	return func(srv any, ss grpc.ServerStream) error {
+		name, _ := grpc.MethodFromServerStream(ss)
+		if e := s.forwarded(name); e != nil {
+			return e.serve(srv, ss)
+		}
+		return m.serve(srv, ss)
+	}
 }
 
 func serviceDescriptor(name string) protoreflect.ServiceDescriptor {

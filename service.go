@@ -31,9 +31,12 @@ type Service struct {
 	stop    []hook
 
 	services []registered
+	contract atomic.Pointer[Contract]
+	fronts   []front
 	faults   []error
 	ran      atomic.Bool
 	live     live
+	overHTTP atomic.Pointer[grpc.Server] // nil while calls by net/http are not served
 }
 
 // hook is a named piece of work that a service was given.
@@ -62,6 +65,7 @@ func New(name string, cfg Config, opts ...Option) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{server: newServer(c), client: client, health: health.New(health.Config{}, health.WithLogger(c.log))}
+	s.describeContract()
 	s.runner = lifecycle.New(s.budgets(), lifecycle.WithLogger(c.log))
 	return s, errors.Join(s.checkAddresses(), s.checkDrain())
 }
@@ -89,7 +93,15 @@ func (s *Service) checkDrain() error {
 
 // fitsDrain is checkDrain for one method.
 func (s *Service) fitsDrain(m *policy.Method, e *policy.Effective) error {
-	if m.Kind != policy.Unary || !s.serves(m.Service) {
+	if !s.serves(m.Service) && (*s.exposed.Load())[m.Service] == nil {
+		return nil
+	}
+	return s.unaryFits(m, e)
+}
+
+// unaryFits is fitsDrain for a method that is served.
+func (s *Service) unaryFits(m *policy.Method, e *policy.Effective) error {
+	if m.Kind != policy.Unary {
 		return nil
 	}
 	if e.Timeout <= 0 {
@@ -125,6 +137,7 @@ func (s *Service) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		s.faults = append(s.faults, fmt.Errorf("register %s: it is registered already", desc.ServiceName))
 	default:
 		s.services = append(s.services, registered{s.wrap(desc), impl})
+		s.describeContract()
 	}
 }
 

@@ -54,6 +54,10 @@ func (c *Client) Targets() []TargetState {
 	return states
 }
 
+// Targets returns the state of all targets of the service's own client; see
+// [Client.Targets].
+func (s *Service) Targets() []TargetState { return s.client.Targets() }
+
 // called describes the methods that were called.
 func (o *outgoing) called() []CalledMethod {
 	list := []CalledMethod{}

@@ -122,6 +122,15 @@ func (h *Health) SetServing(services ...string) {
 	h.wake()
 }
 
+// Remove makes a service unknown, which [Health.SetServing] made known. Those who
+// watch it hear SERVICE_UNKNOWN.
+func (h *Health) Remove(service string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.services, service)
+	h.wake()
+}
+
 // Drain makes the instance and every service NOT_SERVING, and /readyz fail, for
 // good, whatever the conditions say. Open watches hear it at once and stay open
 // until EndWatches. Calling it again has no effect.
