@@ -1,4 +1,4 @@
-// The platform as a gateway sees it: the services that it exposes, their
+// The platform as a gateway sees it: the services that it calls, their
 // instances, and how calls to them fare.
 //
 // Everything is seen with the eyes of one gateway's own client: an instance
@@ -123,11 +123,12 @@ const (
 	// SERVING, DRAINING or UNKNOWN.
 	Service_STATE_SERVING Service_State = 2
 	// Calls are served, not all as they should be: some instance is SERVING or
-	// DRAINING, and one is EJECTED or UNREACHABLE, or went without saying so in
-	// the last 10 s, or none is SERVING but those that drain, or the breaker of
-	// a method is not closed.
+	// DRAINING, and one is EJECTED or UNREACHABLE, or became GONE in the last
+	// 10 s without draining, or none is SERVING but those that drain, or the
+	// breaker of a method is not closed.
 	Service_STATE_DEGRADED Service_State = 3
-	// No instance serves.
+	// No instance serves: none is SERVING or DRAINING, and one is EJECTED or
+	// UNREACHABLE, or the registry names none.
 	Service_STATE_DOWN Service_State = 4
 )
 
@@ -176,8 +177,8 @@ func (Service_State) EnumDescriptor() ([]byte, []int) {
 	return file_keelson_platform_v1_platform_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// How the instance is. The first of GONE, EJECTED, DRAINING, SERVING,
-// UNREACHABLE, UNKNOWN that applies.
+// How the instance is. The first of GONE, UNREACHABLE, EJECTED, DRAINING,
+// SERVING, UNKNOWN that applies.
 type Instance_Status int32
 
 const (
@@ -194,9 +195,11 @@ const (
 	// Its breaker is open: too many calls failed or hung, and it gets none until
 	// it has recovered.
 	Instance_STATUS_EJECTED Instance_Status = 4
-	// It cannot be connected to, or the connection broke and is not back.
+	// It cannot be connected to, or the connection broke and was not back within
+	// half a second.
 	Instance_STATUS_UNREACHABLE Instance_Status = 5
-	// It is not in the registry any more. It is still shown for 2 minutes.
+	// It is not in the registry any more. It is still shown for 2 minutes. See
+	// `left_orderly` for whether it was to be expected.
 	Instance_STATUS_GONE Instance_Status = 6
 )
 
@@ -374,7 +377,7 @@ const (
 	WatchServicesResponse_TYPE_SNAPSHOT WatchServicesResponse_Type = 1
 	// `service` is what it is now; also one that is new.
 	WatchServicesResponse_TYPE_UPDATE WatchServicesResponse_Type = 2
-	// The service whose name is in `service`, and nothing else, is not exposed
+	// The service whose name is in `service`, and nothing else, is not called
 	// any more.
 	WatchServicesResponse_TYPE_REMOVE WatchServicesResponse_Type = 3
 	// Nothing happened, and the stream lives. No service.
@@ -923,6 +926,8 @@ type Instance struct {
 	LastSeenTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_seen_time,json=lastSeenTime,proto3" json:"last_seen_time,omitempty"`
 	// It is not in the registry any more; see STATUS_GONE.
 	Gone bool `protobuf:"varint,18,opt,name=gone,proto3" json:"gone,omitempty"`
+	// It is gone and was DRAINING before: it was stopped, and did not crash.
+	LeftOrderly bool `protobuf:"varint,22,opt,name=left_orderly,json=leftOrderly,proto3" json:"left_orderly,omitempty"`
 	// The registry does not name it any more, but it is used until its connection
 	// confirms that it is gone.
 	Held bool `protobuf:"varint,19,opt,name=held,proto3" json:"held,omitempty"`
@@ -1087,6 +1092,13 @@ func (x *Instance) GetLastSeenTime() *timestamppb.Timestamp {
 func (x *Instance) GetGone() bool {
 	if x != nil {
 		return x.Gone
+	}
+	return false
+}
+
+func (x *Instance) GetLeftOrderly() bool {
+	if x != nil {
+		return x.LeftOrderly
 	}
 	return false
 }
@@ -1882,7 +1894,7 @@ const file_keelson_platform_v1_platform_proto_rawDesc = "" +
 	"call_count\x18\x04 \x01(\x05R\tcallCount\x12#\n" +
 	"\rfailure_count\x18\x05 \x01(\x05R\ffailureCount\x12'\n" +
 	"\x0frejection_count\x18\x06 \x01(\x03R\x0erejectionCount\x12B\n" +
-	"\x0fnext_probe_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rnextProbeTime\"\xa9\n" +
+	"\x0fnext_probe_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rnextProbeTime\"\xcc\n" +
 	"\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1907,7 +1919,8 @@ const file_keelson_platform_v1_platform_proto_rawDesc = "" +
 	"eject_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tejectTime\x12B\n" +
 	"\x0ffirst_seen_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\rfirstSeenTime\x12@\n" +
 	"\x0elast_seen_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\flastSeenTime\x12\x12\n" +
-	"\x04gone\x18\x12 \x01(\bR\x04gone\x12\x12\n" +
+	"\x04gone\x18\x12 \x01(\bR\x04gone\x12!\n" +
+	"\fleft_orderly\x18\x16 \x01(\bR\vleftOrderly\x12\x12\n" +
 	"\x04held\x18\x13 \x01(\bR\x04held\x126\n" +
 	"\atraffic\x18\x14 \x01(\v2\x1c.keelson.platform.v1.TrafficR\atraffic\x126\n" +
 	"\ahistory\x18\x15 \x01(\v2\x1c.keelson.platform.v1.HistoryR\ahistory\"\x9a\x01\n" +

@@ -1,4 +1,4 @@
-// The platform as a gateway sees it: the services that it exposes, their
+// The platform as a gateway sees it: the services that it calls, their
 // instances, and how calls to them fare.
 //
 // Everything is seen with the eyes of one gateway's own client: an instance
@@ -58,8 +58,8 @@ const (
 //
 // PlatformService shows the services behind a gateway, now and live.
 type PlatformServiceClient interface {
-	// Lists the services that the gateway exposes, ordered by name, and the
-	// gateway itself (AIP-132). There are few: one page holds them all, unless
+	// Lists the services that the gateway calls, ordered by name, and the gateway
+	// itself (AIP-132). There are few: one page holds them all, unless
 	// page_size asks for less.
 	//
 	// Errors: INVALID_ARGUMENT with the field `page_size` (negative) or
@@ -74,7 +74,7 @@ type PlatformServiceClient interface {
 	// The stream begins with a SNAPSHOT of each service, the last of which has
 	// `snapshot_end`. Then comes an UPDATE of a service whenever something other
 	// than its traffic has changed (noticed within 250 ms), and of each service
-	// once in an `interval` for the traffic; a REMOVE for one that is not exposed
+	// once in an `interval` for the traffic; a REMOVE for one that is not called
 	// any more; and a HEARTBEAT when nothing was sent for 5 s. A client that hears
 	// nothing for 15 s shows something stale and should watch anew.
 	//
@@ -158,8 +158,8 @@ func (c *platformServiceClient) GetConsoleConfig(ctx context.Context, in *GetCon
 //
 // PlatformService shows the services behind a gateway, now and live.
 type PlatformServiceServer interface {
-	// Lists the services that the gateway exposes, ordered by name, and the
-	// gateway itself (AIP-132). There are few: one page holds them all, unless
+	// Lists the services that the gateway calls, ordered by name, and the gateway
+	// itself (AIP-132). There are few: one page holds them all, unless
 	// page_size asks for less.
 	//
 	// Errors: INVALID_ARGUMENT with the field `page_size` (negative) or
@@ -174,7 +174,7 @@ type PlatformServiceServer interface {
 	// The stream begins with a SNAPSHOT of each service, the last of which has
 	// `snapshot_end`. Then comes an UPDATE of a service whenever something other
 	// than its traffic has changed (noticed within 250 ms), and of each service
-	// once in an `interval` for the traffic; a REMOVE for one that is not exposed
+	// once in an `interval` for the traffic; a REMOVE for one that is not called
 	// any more; and a HEARTBEAT when nothing was sent for 5 s. A client that hears
 	// nothing for 15 s shows something stale and should watch anew.
 	//
