@@ -1,0 +1,78 @@
+package edge
+
+import (
+	"time"
+
+	"github.com/keelson-dev/keelson"
+)
+
+// off is the address of a listener that is not wanted.
+const off = "off"
+
+// Config is what an edge can be told. The zero value works: it listens on
+// loopback, in plaintext, with every default below.
+type Config struct {
+	// Address is host:port; port 0 lets the system choose one. "off" opens no
+	// listener: the edge is a handler only.
+	Address string `yaml:"address" default:"127.0.0.1:8080" doc:"host:port of gRPC-Web, Connect, REST and gRPC; port 0: chosen by the system; off: none"`
+	// Public permits an address off loopback. There is nothing yet that asks
+	// callers who they are, so that it has to be said in so many words.
+	Public bool `yaml:"public" doc:"listen off loopback although nobody is asked who they are"`
+	// H2C permits HTTP/2 in plaintext, without which gRPC needs TLS.
+	H2C bool `yaml:"h2c" doc:"speak HTTP/2 without TLS too; gRPC needs it where there is no TLS"`
+	// TLS names the files of the listener's TLS; empty: plaintext.
+	TLS keelson.ServerTLS `yaml:"tls"`
+
+	// TrustedProxies are addresses and CIDRs in front of the edge whose word on
+	// the client's address is taken. Default: none.
+	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses and CIDRs of proxies whose X-Forwarded headers are believed"`
+	// IgnoreTraceparent begins a new trace for every request from outside.
+	IgnoreTraceparent bool `yaml:"ignore_traceparent" doc:"begin a new trace for every request instead of continuing the caller's"`
+	// CORS says which pages of other origins may call; default: none.
+	CORS CORSConfig `yaml:"cors"`
+	// HSTS is how long browsers shall insist on TLS; sent over TLS only.
+	// Negative: not sent. Default: a year.
+	HSTS time.Duration `yaml:"hsts" default:"8760h" doc:"how long browsers shall insist on TLS; sent over TLS only; negative: not sent"`
+	// GzipAbove is the size from which answers other than gRPC's are compressed,
+	// for clients that take it. Negative: never. Default: 1 KiB.
+	GzipAbove keelson.Size `yaml:"gzip_above" default:"1KiB" doc:"compresses REST answers, documents and pages from this size on"`
+
+	// MaxBody bounds the body of a request that is one message, such as REST and
+	// unary Connect. Default: twice the service's grpc.max_receive, because JSON
+	// is longer than what it stands for. Streams are bounded message by message,
+	// by grpc.max_receive.
+	MaxBody keelson.Size `yaml:"max_body" min:"0B" max:"2047MiB" doc:"largest body of a request that is one message; default: twice grpc.max_receive"`
+	// MaxHeader bounds the header of a request, in bytes.
+	MaxHeader keelson.Size `yaml:"max_header" default:"16KiB" min:"1KiB" max:"1MiB" doc:"most header bytes of a request"`
+	// MaxStreams bounds the concurrent requests of one HTTP/2 connection.
+	MaxStreams int `yaml:"max_streams" default:"250" min:"1" max:"100000" doc:"most concurrent requests of one HTTP/2 connection"`
+	// MaxConnections and MaxConnectionsPerAddress bound open connections; those
+	// of trusted proxies count for the first only.
+	MaxConnections           int `yaml:"max_connections" default:"10000" min:"1" max:"1000000" doc:"most open connections"`
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address" default:"256" min:"1" max:"1000000" doc:"most open connections from one address; trusted proxies are exempt"`
+
+	// HeaderTimeout is the time for TLS and for a request's header.
+	HeaderTimeout time.Duration `yaml:"header_timeout" default:"5s" min:"10ms" max:"1h" doc:"most time for a TLS handshake, and for the header of a request"`
+	// ReadTimeout is the time for a message, or a body that is one, to come
+	// in; it has a second more for every KiB that did. Between the messages of a
+	// stream nothing is asked for.
+	ReadTimeout time.Duration `yaml:"read_timeout" default:"10s" min:"10ms" max:"1h" doc:"most time for a message to come in, plus a second for each KiB of it that came"`
+	// WriteTimeout is how long a write of at most 64 KiB may block on a client
+	// that does not read.
+	WriteTimeout time.Duration `yaml:"write_timeout" default:"10s" min:"10ms" max:"1h" doc:"how long a write of at most 64 KiB may wait for the client to read"`
+	// IdleTimeout closes a connection without a request.
+	IdleTimeout time.Duration `yaml:"idle_timeout" default:"2m" min:"10ms" max:"24h" doc:"closes a connection with no request for so long"`
+}
+
+// CORSConfig says which pages of other origins may call (the Fetch standard,
+// section 3.3). Origins are compared as they are.
+type CORSConfig struct {
+	// Origins are scheme://host[:port], without path and without wildcards.
+	Origins []string `yaml:"origins" doc:"origins whose pages may call, such as https://app.example.com"`
+	// AnyOrigin lets pages of every origin call, without credentials.
+	AnyOrigin bool `yaml:"any_origin" doc:"let every page in every browser call, without credentials"`
+	// Credentials lets pages send cookies and TLS client certificates.
+	Credentials bool `yaml:"credentials" doc:"let those pages send cookies and client certificates"`
+	// MaxAge is how long browsers may remember the permission.
+	MaxAge time.Duration `yaml:"max_age" default:"2h" min:"0s" max:"24h" doc:"how long browsers may remember the permission"`
+}
