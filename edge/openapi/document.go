@@ -1,7 +1,11 @@
 package openapi
 
 import (
-	"errors"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -72,5 +76,38 @@ func WithBearer(format string) Option {
 // the error; the document is then whole without it. It is nil only with an
 // error that says why.
 func Document(services []protoreflect.ServiceDescriptor, info Info, opts ...Option) ([]byte, error) {
-	return nil, errors.ErrUnsupported
+	w := &writer{
+		schemas:  newSchemas(),
+		failures: map[int]bool{},
+		taken:    map[string]string{},
+		paths:    &paths{names: map[string][]string{}, resources: map[string][]string{}},
+	}
+	for _, o := range opts {
+		o.apply(&w.options)
+	}
+	w.services = ordered(services)
+	items, faults := w.items()
+	document := newObject("openapi", "3.1.0", "info", w.info(info)).
+		add("servers", w.servers()).
+		add("security", w.security()).
+		add("tags", w.tags()).
+		set("paths", items).
+		add("components", w.components())
+	compact, err := document.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, compact, "", "  "); err != nil {
+		return nil, fmt.Errorf("indent the OpenAPI document: %w", err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), faults
+}
+
+// ordered returns services by name, each once.
+func ordered(services []protoreflect.ServiceDescriptor) []protoreflect.ServiceDescriptor {
+	sorted := slices.DeleteFunc(slices.Clone(services), func(s protoreflect.ServiceDescriptor) bool { return s == nil })
+	slices.SortStableFunc(sorted, func(a, b protoreflect.ServiceDescriptor) int { return cmp.Compare(a.FullName(), b.FullName()) })
+	return slices.CompactFunc(sorted, func(a, b protoreflect.ServiceDescriptor) bool { return a.FullName() == b.FullName() })
 }

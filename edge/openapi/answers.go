@@ -1,0 +1,178 @@
+package openapi
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// takesIfMatch says whether the request, or the resource in its body, has an
+// entity tag that If-Match can set.
+func (b binding) takesIfMatch() bool {
+	if b.method.IsStreamingClient() || b.method.IsStreamingServer() || b.verb == http.MethodGet {
+		return false
+	}
+	request := b.method.Input()
+	if textField(request, etagField) != nil {
+		return true
+	}
+	if b.body == "" || b.body == "*" {
+		return false
+	}
+	field := fieldAt(request, b.body)
+	return field.Message() != nil && !field.IsList() && !field.IsMap() && textField(field.Message(), etagField) != nil && !b.creates()
+}
+
+// answersETag says whether the answer has an entity tag.
+func (b binding) answersETag() bool {
+	return !b.method.IsStreamingServer() && b.response == "" && textField(b.method.Output(), etagField) != nil
+}
+
+// answersNotModified says whether If-None-Match may be answered with 304.
+func (b binding) answersNotModified() bool { return b.verb == http.MethodGet && b.answersETag() }
+
+// creates says whether the answer is 201 with the address of what was made.
+func (b binding) creates() bool {
+	return b.verb == http.MethodPost && strings.HasPrefix(string(b.method.Name()), "Create") && !b.method.IsStreamingServer()
+}
+
+// resumes says whether Last-Event-ID goes on with a broken stream.
+func (b binding) resumes() bool {
+	return b.method.IsStreamingServer() && !b.method.IsStreamingClient() && methodPolicy(b.method).GetResume() != nil
+}
+
+// responses describes the answers of a binding.
+func (w *writer) responses(b binding, named bool) *object {
+	made := &object{}
+	headers := newObject("X-Correlation-Id", ref("headers", "correlationId"))
+	status := 200
+	if b.creates() {
+		status = 201
+		headers.set("Location", ref("headers", "location"))
+	}
+	if b.answersETag() {
+		headers.set("ETag", ref("headers", "etag"))
+	}
+	made.set(strconv.Itoa(status), newObject(
+		"description", answered(b, status), "headers", headers, "content", w.answer(b)))
+	if b.answersNotModified() {
+		made.set("304", ref("responses", "notModified"))
+	}
+	told := w.errorsOf(b, named)
+	statuses := make([]int, 0, len(told))
+	for status := range told {
+		statuses = append(statuses, status)
+	}
+	slices.Sort(statuses)
+	for _, status := range statuses {
+		w.failures[status] = true
+		made.set(strconv.Itoa(status), ref("responses", "error"+strconv.Itoa(status)).add("description", told[status]))
+	}
+	return made.set("default", ref("responses", "error"))
+}
+
+func answered(b binding, status int) string {
+	about := comment(b.method.Output())
+	switch {
+	case b.method.IsStreamingServer():
+		about = "Messages as they come. " + about
+	case status == 201:
+		about = "It was created. " + about
+	}
+	if about == "" {
+		return "It was done."
+	}
+	return strings.TrimSpace(about)
+}
+
+// answer describes the body of an answer that is no error.
+func (w *writer) answer(b binding) *object {
+	schema := w.schemas.message(b.method.Output(), output)
+	if b.response != "" {
+		schema = w.schemas.value(fieldAt(b.method.Output(), b.response), output)
+	}
+	lines := newObject(mediaLines, newObject(
+		"schema", newObject("type", "string", "description", linesText),
+		"x-line-schema", newObject("anyOf", []any{schema, errorLine(w.schemas)})))
+	switch {
+	case b.method.IsStreamingClient():
+		return lines
+	case b.method.IsStreamingServer():
+		return w.events(b, schema).merge(lines)
+	}
+	return content(schema, mediaJSON)
+}
+
+// events describes server-sent events.
+func (w *writer) events(b binding, schema *object) *object {
+	text := eventsText
+	if b.resumes() {
+		text += " The ID of an event is the field `" + b.resumeField(b.method.Output(), methodPolicy(b.method).GetResume().GetResponseField()) +
+			"`; a browser that connects again sends the last one as Last-Event-ID, and the stream goes on after it."
+	}
+	return newObject(mediaEvents, newObject(
+		"schema", newObject("type", "string", "description", text),
+		"x-event-schema", schema,
+		"x-events", newObject(
+			"message", newObject("description", "A message of the stream.", "schema", schema),
+			"end", newObject("description", "The stream is complete. The last event.", "schema", newObject("type", "object")),
+			"error", newObject("description", "The stream broke. The last event.", "schema", statusSchema(w.schemas)),
+		)))
+}
+
+func (b binding) resumeField(m protoreflect.MessageDescriptor, name string) string {
+	if field := m.Fields().ByName(protoreflect.Name(name)); field != nil {
+		return field.JSONName()
+	}
+	return name
+}
+
+const (
+	eventsText = "Server-sent events. An event without a name is a message of the stream, as JSON in `data`. " +
+		"The last event is always `end` (the stream is complete) or `error` (a google.rpc.Status): a stream that ends without either was cut."
+	linesText = "One message of the stream as JSON on each line (NDJSON). A stream that fails ends with a line `{\"error\": ...}`, a google.rpc.Status."
+)
+
+// errorLine is the line that ends a stream which failed.
+func errorLine(s *schemas) *object {
+	return newObject("type", "object", "properties", newObject("error", statusSchema(s)), "required", []string{"error"})
+}
+
+// errorsOf returns the HTTP statuses of a binding's errors, with the codes and
+// reasons that lead to each.
+func (w *writer) errorsOf(b binding, named bool) map[int]string {
+	told := map[int][]string{}
+	tell := func(status int, text string) {
+		if !slices.Contains(told[status], text) {
+			told[status] = append(told[status], text)
+		}
+	}
+	for _, e := range documentedErrors(comment(b.method)) {
+		status := httpStatus(e.code)
+		text := e.code
+		if e.reasons != "" {
+			text += " " + strings.ReplaceAll(e.reasons, " ", ", ")
+		}
+		tell(status, text)
+	}
+	for _, code := range []string{"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"} {
+		tell(httpStatus(code), code)
+	}
+	if named {
+		tell(404, "NOT_FOUND")
+	}
+	if b.takesIfMatch() {
+		tell(409, "ABORTED")
+		tell(412, "ABORTED, when the entity tag came as If-Match")
+	}
+	texts := map[int]string{}
+	for status, all := range told {
+		texts[status] = strings.Join(slices.DeleteFunc(all, func(text string) bool {
+			return slices.ContainsFunc(all, func(longer string) bool { return strings.HasPrefix(longer, text+" ") })
+		}), "; ") + "."
+	}
+	return texts
+}

@@ -1,0 +1,86 @@
+package openapi
+
+import (
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+const typePrefix = "type.googleapis.com/"
+
+// details are the messages of google/rpc/error_details.proto, and what each
+// tells.
+func details() []struct {
+	message protoreflect.MessageDescriptor
+	text    string
+} {
+	return []struct {
+		message protoreflect.MessageDescriptor
+		text    string
+	}{
+		{(*errdetails.ErrorInfo)(nil).ProtoReflect().Descriptor(), "Why, for programs: a reason that is unique in its domain."},
+		{(*errdetails.BadRequest)(nil).ProtoReflect().Descriptor(), "Which fields of the request are wrong, and why."},
+		{(*errdetails.RetryInfo)(nil).ProtoReflect().Descriptor(), "How long to wait before trying again."},
+		{(*errdetails.QuotaFailure)(nil).ProtoReflect().Descriptor(), "Which limit was exceeded."},
+		{(*errdetails.PreconditionFailure)(nil).ProtoReflect().Descriptor(), "What would have had to hold."},
+		{(*errdetails.ResourceInfo)(nil).ProtoReflect().Descriptor(), "Which resource it is about."},
+		{(*errdetails.RequestInfo)(nil).ProtoReflect().Descriptor(), "The correlation ID, for whoever looks for the call."},
+		{(*errdetails.DebugInfo)(nil).ProtoReflect().Descriptor(), "What developers want to know."},
+		{(*errdetails.Help)(nil).ProtoReflect().Descriptor(), "Where to read more."},
+		{(*errdetails.LocalizedMessage)(nil).ProtoReflect().Descriptor(), "The message in a person's language."},
+	}
+}
+
+// statusName is both the message and the schema of errors.
+const statusName = "google.rpc.Status"
+
+// statusSchema returns the schema of errors as they are over every protocol.
+func statusSchema(s *schemas) *object {
+	return s.refer(statusName, func() *object {
+		return newObject("type", "object",
+			"description", "An error (google.rpc.Status): the same code, message and details over every protocol. Decide by `code` and by the reason of the ErrorInfo, never by the message.",
+			"properties", newObject(
+				"code", newObject("type", "integer", "format", "int32",
+					"description", "A google.rpc.Code, such as 5 for NOT_FOUND."),
+				"message", newObject("type", "string", "description", "For developers, in English."),
+				"details", detailsSchema(s)))
+	})
+}
+
+func detailsSchema(s *schemas) *object {
+	return newObject("type", "array", "description", "What more is known, typed. Details of other types may come too.",
+		"items", s.refer(statusName+"-detail", func() *object { return detail(s) }))
+}
+
+// detail lets any message through and checks those that are known.
+func detail(s *schemas) *object {
+	all := []any{s.refer("google.protobuf.Any", anyMessage)}
+	for _, d := range details() {
+		name := string(d.message.FullName())
+		known := s.refer(name, func() *object {
+			made := s.object(d.message, output, nil)
+			return newObject("type", "object", "description", d.text).merge(made)
+		})
+		all = append(all, newObject(
+			"if", newObject("properties", newObject("@type", newObject("const", typePrefix+name))),
+			"then", known))
+	}
+	return newObject("type", "object", "description", "One detail of an error, of the type that `@type` names.", "allOf", all)
+}
+
+// problemSchema is the form of errors for clients that ask for it (RFC 9457).
+func problemSchema(s *schemas) *object {
+	return s.refer("Problem", func() *object {
+		return newObject("type", "object",
+			"description", "The same error as RFC 9457 has it, for clients that accept application/problem+json.",
+			"properties", newObject(
+				"type", newObject("type", "string", "format", "uri-reference", "description", "What kind of problem it is."),
+				"title", newObject("type", "string", "description", "The kind in a few words."),
+				"status", newObject("type", "integer", "minimum", 400, "maximum", 599, "description", "The HTTP status."),
+				"detail", newObject("type", "string", "description", "The message of the error."),
+				"instance", newObject("type", "string", "format", "uri-reference", "description", "This occurrence."),
+				"code", newObject("type", "string", "enum", codeNames(), "description", "The google.rpc.Code."),
+				"details", detailsSchema(s),
+			),
+			"required", []string{"type", "title", "status"})
+	})
+}

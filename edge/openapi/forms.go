@@ -1,0 +1,29 @@
+package openapi
+
+import "google.golang.org/protobuf/reflect/protoreflect"
+
+// The forms in which package edge speaks REST. What is here is what its router
+// does; nothing else in this package knows it.
+const (
+	mediaJSON    = "application/json"
+	mediaProblem = "application/problem+json" // RFC 9457
+	mediaEvents  = "text/event-stream"        // WHATWG HTML, 9.2
+	mediaLines   = "application/x-ndjson"
+
+	// etagField is the field of a resource, and of a request, that holds an
+	// entity tag (AIP-154).
+	etagField = "etag"
+)
+
+// queryName returns the name of a field in a query. The router takes the name in
+// the .proto too.
+func queryName(field protoreflect.FieldDescriptor) string { return field.JSONName() }
+
+// textField returns the field of a message that is one string with a name.
+func textField(m protoreflect.MessageDescriptor, name protoreflect.Name) protoreflect.FieldDescriptor {
+	field := m.Fields().ByName(name)
+	if field == nil || field.Kind() != protoreflect.StringKind || field.IsList() {
+		return nil
+	}
+	return field
+}
