@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,7 @@ func (o *outgoing) newCall(ctx context.Context, fullName string, stream bool) *c
 	r.release = deadline.Begin(&r.Call)
 	o.client.tel.traces.Begin(&r.Call)
 	m.metrics.Begin(&r.Call)
+	o.traffic.Begin()
 	pairs := append(make([]string, 0, 8), call.CorrelationKey, r.CorrelationID)
 	r.Call.Context = call.SetOutgoing(r.Call.Context, o.client.tel.traces.Outgoing(&r.Call, pairs)...)
 	return r
@@ -145,6 +147,7 @@ func (r *clientCall) finish(err error) error {
 		r.End(errs.Code(err), err, time.Now())
 		tel := &r.to.client.tel
 		r.method.metrics.End(&r.Call)
+		r.to.traffic.End(r.failed(), r.latency())
 		tel.traces.End(&r.Call)
 		tel.log.End(&r.Call)
 		if r.release != nil {
@@ -152,6 +155,31 @@ func (r *clientCall) finish(err error) error {
 		}
 	})
 	return err
+}
+
+// failed reports whether the call, which has ended, says something bad about who
+// was called. A stream that an instance ends because it drains has ended in good
+// order, and its deadline is how long its caller wanted to listen.
+func (r *clientCall) failed() bool {
+	switch r.Code {
+	case codes.Unavailable:
+		return errs.Reason(r.Failure) != errs.ReasonDraining
+	case codes.DeadlineExceeded:
+		return r.Method.Kind == policy.Unary
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return true
+	default:
+		return false
+	}
+}
+
+// latency is how long the call took, where that says something; negative: it
+// does not.
+func (r *clientCall) latency() time.Duration {
+	if r.Method.Kind != policy.Unary || r.Code == codes.Canceled {
+		return -1
+	}
+	return r.Duration
 }
 
 // errNotReady is the cause with which the opening of a stream ends that no

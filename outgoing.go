@@ -8,13 +8,16 @@ import (
 	"github.com/keelson-dev/keelson/breaker"
 	"github.com/keelson-dev/keelson/hedge"
 	"github.com/keelson-dev/keelson/policy"
+	"github.com/keelson-dev/keelson/target"
 	"github.com/keelson-dev/keelson/telemetry/metrics"
 )
 
-// outgoing is what all connections of a client to one target share: its methods.
+// outgoing is what all connections of a client to one target share: its methods,
+// and the count of its calls.
 type outgoing struct {
 	client  *Client
 	target  string
+	traffic target.Traffic
 	methods sync.Map // full name, or the policy of unknown ones -> *clientMethod
 }
 

@@ -15,6 +15,9 @@ type TargetState struct {
 	target.Snapshot
 	// LoadBalancer is gRPC's policy that chooses instances.
 	LoadBalancer string `json:"load_balancer"`
+	// Traffic counts the calls, however often each was sent. It is the counter
+	// itself, which goes on counting.
+	Traffic *target.Traffic `json:"traffic,omitzero"`
 	// Methods are those that were called since the client began, ordered by name.
 	Methods []CalledMethod `json:"methods"`
 }
@@ -47,7 +50,7 @@ func (c *Client) Targets() []TargetState {
 	for _, s := range c.targets.Snapshot() {
 		state := TargetState{Snapshot: s, LoadBalancer: c.cfg.Client.LoadBalancer, Methods: []CalledMethod{}}
 		if o := called[s.Target]; o != nil {
-			state.Methods = o.called()
+			state.Methods, state.Traffic = o.called(), &o.traffic
 		}
 		states = append(states, state)
 	}

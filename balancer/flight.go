@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/target"
 )
 
 // flight is one attempt on its way. Flights are reused: done, which gRPC calls exactly once per attempt, is bound when the flight is made,
@@ -46,8 +47,21 @@ func (f *flight) finish(info balancer.DoneInfo) {
 		code = status.Code(info.Err)
 	}
 	i.land(f, now, o, code, info)
+	if t := i.traffic.Load(); t != nil && info.BytesSent {
+		f.account(t, now, o, code)
+	}
 	f.inst, f.method, f.call, f.child, f.report = nil, nil, nil, nil, nil
 	f.policy.flights.Put(f)
+}
+
+// account counts the attempt, which was sent, in the traffic of its instance. What is an error does not depend on how much time the attempt
+// had, as it does for the breaker.
+func (f *flight) account(t *target.Traffic, now time.Duration, o outcome, code codes.Code) {
+	latency := time.Duration(-1)
+	if f.method.unary && code != codes.Canceled {
+		latency = now - f.start
+	}
+	t.End(o == outcomeBad || code == codes.DeadlineExceeded && !f.method.stream, latency)
 }
 
 // lateTimes is how many times the usual duration an attempt must have had for a deadline to speak against the instance.

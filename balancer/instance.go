@@ -43,7 +43,8 @@ type instance struct {
 	flights atomic.Int32  // calls on their way, streams included
 	sent    atomic.Bool   // a unary call was sent since the policy's goroutine found nothing to watch here
 	breaker atomic.Pointer[breaker]
-	changed atomic.Bool // the breaker changed and the policy has not looked yet
+	traffic atomic.Pointer[target.Traffic] // nil where nobody asks for it
+	changed atomic.Bool                    // the breaker changed and the policy has not looked yet
 
 	mu         sync.Mutex
 	info       target.Instance

@@ -193,6 +193,7 @@ func (p *lb) instanceOf(ep resolver.Endpoint, old map[string]*instance) *instanc
 	}
 	if live := p.liveOf(in, address); live != nil && i.unobserve == nil {
 		i.unobserve = live.Observe(i.balance)
+		i.traffic.Store(live.Traffic())
 	}
 	return i
 }

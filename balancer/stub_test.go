@@ -92,11 +92,16 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 		}
 	})
 	var s resolver.State
+	var list []target.Entry
 	for k := range n {
 		address := fmt.Sprintf("10.0.%d.%d:80", k/250, k%250)
 		ep := resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}}
-		s.Endpoints = append(s.Endpoints, target.SetEndpoint(ep, target.Instance{ID: address, Address: address}))
+		in := target.Instance{ID: address, Address: address}
+		s.Endpoints, list = append(s.Endpoints, target.SetEndpoint(ep, in)), append(list, target.Entry{Instance: in})
 	}
+	tg := target.NewRegistry().Acquire("stub")
+	tg.Apply(list)
+	s = target.SetState(s, tg)
 	if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: s, BalancerConfig: parsed}); err != nil {
 		tb.Fatal(err)
 	}

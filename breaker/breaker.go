@@ -29,6 +29,8 @@ type Breaker struct {
 	phase   atomic.Pointer[phase]
 	// usual is how long a call that ends well takes, smoothed; 0 if not known.
 	usual atomic.Int64
+	// rejections is how many calls it did not let through.
+	rejections atomic.Uint64
 
 	mu    sync.Mutex // guards changes of phase, and what is below
 	level int        // how often the open time has grown; -1 before the first trip
@@ -83,7 +85,7 @@ func (b *Breaker) Snapshot() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	ph := b.phase.Load()
-	s := Snapshot{Target: b.key.target, Method: b.key.method, State: ph.state.String(), Since: ph.since, Calls: b.trips.calls, Failures: b.trips.failures}
+	s := Snapshot{Target: b.key.target, Method: b.key.method, State: ph.state.String(), Since: ph.since, Calls: b.trips.calls, Failures: b.trips.failures, Rejections: b.rejections.Load()}
 	switch ph.state {
 	case Open:
 		s.NextProbe = ph.until
@@ -143,6 +145,7 @@ func (b *Breaker) probe(c *call.Call, p *Pass, now time.Time) error {
 	if wait <= 0 {
 		return nil
 	}
+	b.rejections.Add(1)
 	b.metrics.rejections.Inc()
 	return errs.Unavailable(errs.ReasonCircuitOpen, "too many calls of %s at %s fail, so none is sent for now; wait %s", c.Method.FullName, b.key.target, wait.Round(time.Millisecond)).
 		With(errs.Meta("breaker", b.Name()), errs.RetryAfter(wait))

@@ -115,6 +115,8 @@ type Snapshot struct {
 	Failures int `json:"failures"`
 	// NextProbe is when an open breaker lets the next call through.
 	NextProbe time.Time `json:"next_probe,omitzero"`
+	// Rejections is how many calls it did not let through since it was made.
+	Rejections uint64 `json:"rejections,omitempty"`
 }
 
 // Snapshot returns the state of all breakers, ordered by target and method.

@@ -33,6 +33,7 @@ func (h Health) String() string {
 
 // Live is the state of one instance as one client sees it, over all of the client's connections to it. Safe for concurrent use.
 type Live struct {
+	traffic  Traffic
 	mu       sync.Mutex
 	instance Instance
 	held     bool
@@ -48,6 +49,9 @@ func (l *Live) Instance() Instance {
 	defer l.mu.Unlock()
 	return l.instance
 }
+
+// Traffic counts the attempts at the instance, over all connections; the balancing policy does.
+func (l *Live) Traffic() *Traffic { return &l.traffic }
 
 func (l *Live) update(in Instance, held bool) {
 	l.mu.Lock()
@@ -111,7 +115,7 @@ func (l *Live) snapshot() InstanceSnapshot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state, health := l.best()
-	s := InstanceSnapshot{Instance: l.instance, Held: l.held, Connections: len(l.conns), Connection: "NONE", Health: health.String(), Balance: balance}
+	s := InstanceSnapshot{Instance: l.instance, Held: l.held, Connections: len(l.conns), Connection: "NONE", Health: health.String(), Balance: balance, Traffic: &l.traffic}
 	if len(l.conns) > 0 {
 		s.Connection = state.String()
 	}

@@ -165,6 +165,9 @@ type InstanceSnapshot struct {
 	Health string `json:"health"`
 	// Balance is what the balancing policy makes of the instance, nil while none is at work.
 	Balance *Balance `json:"balance,omitempty"`
+	// Traffic counts the attempts at the instance since it came into the list. It is the counter itself, which goes on counting: another one
+	// means that the instance was forgotten in between.
+	Traffic *Traffic `json:"traffic,omitzero"`
 }
 
 // Snapshot is the state of one target at one moment, for JSON.
