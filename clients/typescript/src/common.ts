@@ -1,0 +1,28 @@
+// What both entry points have in common.
+export { create } from "@bufbuild/protobuf";
+export type { MessageInitShape } from "@bufbuild/protobuf";
+export { durationMs, timestampDate, timestampFromDate, timestampMs } from "@bufbuild/protobuf/wkt";
+export { Code, createClient } from "@connectrpc/connect";
+export type { Client, Transport } from "@connectrpc/connect";
+export { clientOver } from "./client.js";
+export type { KeelsonClient, KeelsonOptions, RestEndpoint } from "./client.js";
+export type { Clock } from "./clock.js";
+export { clientDomain, clientReasons, KeelsonError } from "./errors.js";
+export type { FieldViolation, RawDetail } from "./errors.js";
+export { correlationHeader, newCorrelationId, newUuid } from "./ids.js";
+export { eachChange, eachUser, pages } from "./pages.js";
+export type { Page } from "./pages.js";
+export type { RetryOptions } from "./retry.js";
+export { attempts, keelsonTransport } from "./transport.js";
+export type { CallInfo, CallPolicy } from "./transport.js";
+export type { WatchOptions, WatchState } from "./watch.js";
+export { watchServices } from "./watch-services.js";
+export type { ServiceEvent, WatchServicesOptions } from "./watch-services.js";
+export { watchUsers } from "./watch-users.js";
+export type { ResetReason, UserEvent, WatchUsersOptions } from "./watch-users.js";
+export { AuditService, Change_Kind } from "./gen/audit/v1/audit_pb.js";
+export type { Change } from "./gen/audit/v1/audit_pb.js";
+export { BreakerState, Instance_Status, PlatformService, Service_State } from "./gen/keelson/platform/v1/platform_pb.js";
+export type { Instance, Service } from "./gen/keelson/platform/v1/platform_pb.js";
+export { User_State, UserService } from "./gen/user/v1/user_pb.js";
+export type { User } from "./gen/user/v1/user_pb.js";
