@@ -1,0 +1,103 @@
+package internal
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// Domain is the domain of the reasons that the gateway itself answers with. What
+// a backend says keeps that of the backend.
+const Domain = "gateway.keelson.dev"
+
+// retryAfter is when a client may try again what no backend could be asked.
+const retryAfter = time.Second
+
+// own completes an error that the gateway, and no backend, answers with.
+func own(e *errs.Error) error {
+	if _, says := e.RetryAfter(); e.Code() == codes.Unavailable && !says {
+		e = e.With(errs.RetryAfter(retryAfter))
+	}
+	if e.Domain() == "" {
+		e = e.With(errs.Domain(Domain))
+	}
+	return e
+}
+
+// notReady says that no instance can take a call.
+func notReady(target string, waited time.Duration) error {
+	return own(errs.Unavailable(errs.ReasonNoReadyInstance, "no instance of %s was ready within %s; try again", target, waited.Round(time.Millisecond)))
+}
+
+// lost says that a call broke on its way, with nothing of the addresses inside.
+func lost(target string, cause error) error {
+	return own(errs.Unavailable(errs.ReasonConnectionLost, "the connection to an instance of %s was lost before it answered", target).With(errs.Cause(cause)))
+}
+
+// cardinality says that a call has not the one message that its method takes. It
+// is what servers of gRPC say.
+func cardinality() error {
+	return own(errs.Internal(errs.ReasonInternal, "cardinality violation: received no request message from non-client-streaming RPC"))
+}
+
+// answer is how a backend, or the way there, ended a call.
+type answer struct {
+	err             error
+	header, trailer metadata.MD
+	peer            *peer.Peer
+}
+
+// failure returns the error with which a call to a target ends. What a backend
+// said passes as it is; for what the gateway could not do it says so itself. ctx
+// is the call's, which its client, the drain or a deadline may have ended.
+func (a *answer) failure(ctx context.Context, target string) error {
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+	}
+	e := errs.From(a.err)
+	switch {
+	case !e.Remote(): // said by the chassis's client: a breaker, a deadline, nobody ready
+		return own(e)
+	case e.Code() == codes.Unavailable && a.broken(e):
+		return lost(target, a.err)
+	}
+	return errs.Verbatim(a.err)
+}
+
+// broken tells whether gRPC, not a backend, made an UNAVAILABLE. A backend's own
+// came with headers or trailers, which have a content type at least. Where the
+// stream broke after the headers, gRPC's text has the address of the instance.
+func (a *answer) broken(e *errs.Error) bool {
+	if a.header == nil && a.trailer == nil {
+		return true
+	}
+	return a.trailer == nil && e.Reason() == "" && a.peer != nil && a.peer.Addr != nil && strings.Contains(e.Message(), a.peer.Addr.String())
+}
+
+// saysWhen tells whether the chassis itself tells retries when to come again.
+func saysWhen(err error) bool {
+	e := errs.From(err)
+	if e == nil || e.Code() != codes.Unavailable {
+		return false
+	}
+	_, says := e.RetryAfter()
+	return says
+}
+
+// endedHere returns the error with which this end ended a context, if it did.
+func endedHere(ctx context.Context) error {
+	var ours *errs.Error
+	if cause := context.Cause(ctx); errors.As(cause, &ours) {
+		return ours
+	}
+	return nil
+}
