@@ -26,3 +26,7 @@ export { BreakerState, Instance_Status, PlatformService, Service_State } from ".
 export type { Instance, Service } from "./gen/keelson/platform/v1/platform_pb.js";
 export { User_State, UserService } from "./gen/user/v1/user_pb.js";
 export type { User } from "./gen/user/v1/user_pb.js";
+export { importUsers } from "./import.js";
+export type { ImportOptions, ImportProgress, ImportResult } from "./import.js";
+export { rowsOf } from "./rows.js";
+export type { FileFormat, ImportRow, UnreadableRow } from "./rows.js";

@@ -187,26 +187,32 @@ class Watch<M, E> {
     if (ending === "again" && this.received > 0) {
       return true;
     }
-    if (ending === "resync" && error && (await this.resync(error))) {
-      return true;
+    if (ending === "resync" && error) {
+      return this.resync(error);
     }
-    return this.pause();
+    return (await this.pause()) && this.connecting();
   }
 
-  private async resync(error: KeelsonError): Promise<boolean> {
-    this.tell({ kind: "resyncing", error });
-    try {
-      await this.source.resync(error);
-    } catch (caught) {
-      this.error = KeelsonError.from(caught);
-      return false;
-    }
-    if (this.received === 0 && this.failures > 0) {
-      return false; // this did not help before: not at once again
-    }
-    this.failures++;
+  private connecting(): boolean {
     this.tell({ kind: "connecting", attempt: this.failures + 1 });
-    return !this.options.signal?.aborted;
+    return true;
+  }
+
+  /** Finds a position to go on from: at once, unless that was of no use just now. */
+  private async resync(lost: KeelsonError): Promise<boolean> {
+    for (let atOnce = this.received > 0 || this.failures === 0; ; atOnce = false) {
+      if (!atOnce && !(await this.pause())) {
+        return false;
+      }
+      this.tell({ kind: "resyncing", error: lost });
+      try {
+        await this.source.resync(lost);
+        this.failures++;
+        return !this.options.signal?.aborted && this.connecting();
+      } catch (caught) {
+        this.error = KeelsonError.from(caught);
+      }
+    }
   }
 
   /** Waits before the next try, until a browser is online again at the most. */
@@ -223,10 +229,6 @@ class Watch<M, E> {
     await this.clock.sleep(delayMs, over.signal);
     signal?.removeEventListener("abort", end);
     globalThis.removeEventListener?.("online", end);
-    if (signal?.aborted) {
-      return false;
-    }
-    this.tell({ kind: "connecting", attempt: this.failures + 1 });
-    return true;
+    return !signal?.aborted;
   }
 }
