@@ -28,17 +28,17 @@ func (t *Traffic) Begin() { t.begun.Add(1) }
 
 // End counts a call that has ended. A latency below zero is none, for streams and for what was cancelled.
 func (t *Traffic) End(failed bool, latency time.Duration) {
+	// The call itself is counted last, so that who sees no more calls than before has seen all that was said of them.
 	if latency >= 0 {
-		t.latencies.observe(latency) // before the call is counted, so that who sees no more calls has seen all latencies
+		t.latencies.observe(latency)
 	}
-	t.ended.Add(1)
 	if failed {
 		t.failed.Add(1)
 	}
+	t.ended.Add(1)
 }
 
-// Ended is how many calls have ended; while it stays the same, so do Failed and Latency of the next [Traffic.Read], up to calls that are
-// being counted.
+// Ended is how many calls have ended. While it stays the same, [Traffic.Read] has nothing new to tell of them.
 func (t *Traffic) Ended() uint64 { return t.ended.Load() }
 
 // InFlight is how many calls have begun and not ended.
@@ -52,6 +52,7 @@ func (t *Traffic) Read(c *TrafficCount) {
 	c.Failed = t.failed.Load()
 	c.Ended = t.ended.Load()
 	c.Begun = t.begun.Load()
+	c.Failed = min(c.Failed, c.Ended) // without those that are just being counted
 	for i := range t.latencies {
 		c.Latency[i] = t.latencies[i].Load()
 	}

@@ -909,7 +909,7 @@ type Instance struct {
 	// See Health.
 	Health Instance_Health `protobuf:"varint,10,opt,name=health,proto3,enum=keelson.platform.v1.Instance_Health" json:"health,omitempty"`
 	// The share of the calls that would be the instance's and are let through, 0
-	// to 1. See balance_reasons.
+	// to 1. See balance_reasons. Small changes alone are not sent at once.
 	BalanceFactor float64 `protobuf:"fixed64,11,opt,name=balance_factor,json=balanceFactor,proto3" json:"balance_factor,omitempty"`
 	// What makes the factor less than 1: `weight`, `zone`, `returning` (it was
 	// out), `latency`, `errors`, `recovery` (from either), `suspected`.
@@ -1127,7 +1127,7 @@ func (x *Instance) GetHistory() *History {
 // Traffic is what was counted lately; see the head of this file for what counts.
 type Traffic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The time over which the rates and the latencies hold: 5 s, less in the
+	// The time over which the rates and the latencies hold: about 5 s, less in the
 	// beginning.
 	Window *durationpb.Duration `protobuf:"bytes,1,opt,name=window,proto3" json:"window,omitempty"`
 	// Calls that ended.

@@ -462,7 +462,7 @@ export type Instance = Message<"keelson.platform.v1.Instance"> & {
 
   /**
    * The share of the calls that would be the instance's and are let through, 0
-   * to 1. See balance_reasons.
+   * to 1. See balance_reasons. Small changes alone are not sent at once.
    *
    * @generated from field: double balance_factor = 11;
    */
@@ -714,7 +714,7 @@ export const Instance_HealthSchema: GenEnum<Instance_Health> = /*@__PURE__*/
  */
 export type Traffic = Message<"keelson.platform.v1.Traffic"> & {
   /**
-   * The time over which the rates and the latencies hold: 5 s, less in the
+   * The time over which the rates and the latencies hold: about 5 s, less in the
    * beginning.
    *
    * @generated from field: google.protobuf.Duration window = 1;
