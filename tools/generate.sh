@@ -31,7 +31,12 @@ done
 "$buf" generate
 "$buf" generate --template buf.gen.typescript.yaml
 
-# What the gateway knows of the services: their files with comments, and what
-# they import.
+# What the gateway knows of the services: their files with comments, what they
+# import, and the details of errors.
 mapfile -t files < <(find "${modules[@]}" -name '*.proto' | LC_ALL=C sort)
-"$buf" build --as-file-descriptor-set -o services/gateway/descriptors.binpb "${files[@]/#/--path=}"
+files+=(.cache/proto/google/rpc/error_details.proto)
+set=$(mktemp)
+trap 'rm -f "$set" "$set.out"' EXIT
+"$buf" build --as-file-descriptor-set -o "$set#format=binpb" "${files[@]/#/--path=}"
+go -C tools/protoc run ./comments <"$set" >"$set.out"
+mv "$set.out" services/gateway/descriptors.binpb
