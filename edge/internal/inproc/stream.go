@@ -28,7 +28,7 @@ type Stream struct {
 	done     chan struct{} // closed when the handler has returned
 	trailer  http.Header   // after done
 	status   *status.Status
-	closeOne sync.Once
+	canceled sync.Once
 }
 
 // Open begins a call. When ctx ends the call is cancelled.
@@ -115,13 +115,19 @@ func (s *Stream) Trailer() http.Header {
 	return s.trailer
 }
 
-// Close cancels the call if it has not ended and waits for the handler. It may
-// be called more than once, and by any goroutine.
-func (s *Stream) Close() {
-	s.closeOne.Do(func() {
+// Cancel cancels the call if it has not ended. It does not wait, may be called
+// more than once, and by any goroutine.
+func (s *Stream) Cancel() {
+	s.canceled.Do(func() {
 		s.cancel()
 		_ = s.out.CloseWithError(context.Canceled)
 	})
+}
+
+// Close cancels the call if it has not ended and waits for the handler. It may
+// be called more than once, and by any goroutine.
+func (s *Stream) Close() {
+	s.Cancel()
 	<-s.done
 }
 

@@ -1,10 +1,17 @@
 package rest
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // Config says what a [Router] serves and how. Handler is required; the zero
@@ -27,18 +34,33 @@ type Config struct {
 	// Heartbeat is how often an event stream says that it lives while nothing
 	// happens. Zero: 15 s.
 	Heartbeat time.Duration
-	// Opening is how long an event stream waits for its first message or its
-	// error before it answers 200. Zero: 100 ms.
+	// Opening is how long a stream waits for its first message or its error before
+	// it answers 200. Zero: 100 ms.
 	Opening time.Duration
 	// Reconnect is what event streams tell browsers to wait before they connect
 	// again. Zero: 2 s.
 	Reconnect time.Duration
+	// WriteTimeout is how long the client of a stream may take to read what is
+	// written to it; then it is cut. Zero: 30 s.
+	WriteTimeout time.Duration
 	// RequestHeaders are the headers that become request metadata besides those
 	// that always do; one that ends in "*" stands for all with that prefix.
 	RequestHeaders []string
 	// ResponseHeaders are the metadata of answers, headers and trailers, that
 	// become response headers besides those that always do; as above.
 	ResponseHeaders []string
+}
+
+// withDefaults returns the configuration with what is zero filled in.
+func (c Config) withDefaults() Config {
+	const mebibyte = 1 << 20
+	c.MaxRequest = cmp.Or(c.MaxRequest, 4*mebibyte)
+	c.MaxBuffered = cmp.Or(c.MaxBuffered, 4*mebibyte)
+	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
+	c.Opening = cmp.Or(c.Opening, 100*time.Millisecond)
+	c.Reconnect = cmp.Or(c.Reconnect, 2*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
+	return c
 }
 
 // Route is one way to reach a method.
@@ -54,7 +76,12 @@ type Route struct {
 // Router is an [http.Handler] for the routes of a contract. It is immutable and
 // safe for concurrent use; when the contract changes a new one is made.
 type Router struct {
-	config Config
+	config            Config
+	root              node
+	routes            []*route
+	request, response headerSet
+	decode            decoder
+	encode            *encoder
 }
 
 // New makes the router of a contract. The router is never nil and serves all
@@ -62,23 +89,148 @@ type Router struct {
 // wrong with the others: rules that do not parse or name fields that are not
 // there, and of two routes that are the same which two methods have them (the
 // first by service and method name is served).
-func New(c Config) (*Router, error) { return &Router{config: c}, nil }
+func New(c Config) (*Router, error) {
+	t := newTypes(c.Services)
+	encode, err := newEncoder(t)
+	faults := []error{err}
+	rt := &Router{
+		config: c.withDefaults(), decode: decoder{t}, encode: encode,
+		request: newHeaderSet(c.RequestHeaders), response: newHeaderSet(c.ResponseHeaders),
+	}
+	services := slices.SortedFunc(slices.Values(c.Services), func(a, b protoreflect.ServiceDescriptor) int {
+		return cmp.Compare(a.FullName(), b.FullName())
+	})
+	for _, sd := range services {
+		for i := range sd.Methods().Len() {
+			if err := rt.add(sd.Methods().Get(i)); err != nil {
+				faults = append(faults, fmt.Errorf("method %s: %w", sd.Methods().Get(i).FullName(), err))
+			}
+		}
+	}
+	rt.locate()
+	return rt, errors.Join(faults...)
+}
+
+// add adds the routes of a method.
+func (rt *Router) add(md protoreflect.MethodDescriptor) error {
+	rules, err := options(md)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, rule := range rules {
+		r, err := newRoute(md, rule)
+		if err == nil {
+			if taken := rt.root.add(r); taken != nil {
+				err = fmt.Errorf("%s is the same route as %s of %s, which is served; give one of them another path", r, taken, taken.method.FullName())
+			}
+		}
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		rt.routes = append(rt.routes, r)
+	}
+	return errors.Join(faults...)
+}
+
+// locate finds for each route that creates the one that reads what was created:
+// a GET of the same resource by its name alone.
+func (rt *Router) locate() {
+	for _, r := range rt.routes {
+		if !r.creates {
+			continue
+		}
+		for _, other := range rt.routes {
+			if other.verb == http.MethodGet && !other.streamsOut() && len(other.variables) == 1 &&
+				other.variables[0].String() == "name" && other.method.Output() == r.method.Output() {
+				r.location = other
+				break
+			}
+		}
+	}
+}
 
 // Match says which method a request would reach, as "/package.Service/Method".
 // known is true when its path is one of the router's, with procedure empty when
 // the HTTP method is not: the answer is 405 then, with Allow.
-func (rt *Router) Match(r *http.Request) (procedure string, known bool) { return "", false }
+func (rt *Router) Match(r *http.Request) (procedure string, known bool) {
+	m := rt.lookup(r)
+	if m.route == nil {
+		return "", len(m.allow) > 0
+	}
+	return m.route.procedure, true
+}
 
 // Routes returns all routes, in the order of services and methods.
-func (rt *Router) Routes() []Route { return nil }
+func (rt *Router) Routes() []Route {
+	all := make([]Route, len(rt.routes))
+	for i, r := range rt.routes {
+		all[i] = Route{r.verb, r.template.text, r.method}
+	}
+	return all
+}
 
 // ServeHTTP answers a request, also one that no route matches (404).
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rt.Error(w, r, nil)
+	m := rt.lookup(r)
+	x := rt.exchange(w, r)
+	x.route, x.raw = m.route, m.raw
+	switch {
+	case m.route != nil:
+		x.serve()
+	case len(m.allow) == 0:
+		x.fail(rt.notFound(r))
+	case r.Method == http.MethodOptions:
+		w.Header().Set("Allow", strings.Join(m.allow, ", "))
+		w.Header().Set(correlationHeader, x.id)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		allow := strings.Join(m.allow, ", ")
+		x.fail(&fault{
+			http: http.StatusMethodNotAllowed, header: http.Header{"Allow": {allow}},
+			err: errs.Unimplemented(ReasonMethodNotAllowed, "%s is not served for HTTP method %s; it is for %s", r.URL.Path, r.Method, allow).
+				With(errs.Meta("allow", allow)),
+		})
+	}
 }
 
-// Error answers a request with an error in the router's form: for whoever
-// refuses requests before they come here.
-func (rt *Router) Error(w http.ResponseWriter, r *http.Request, err error) {
-	http.Error(w, "", http.StatusNotFound)
+func (rt *Router) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{rt: rt, w: w, r: r, id: correlationID(r), accept: parseAccept(r.Header)}
+}
+
+// Error answers a request with an error in the router's form, also as problem
+// details if the client wants them: for whoever refuses requests before they
+// come here. err is what [errs.Status] takes; code is the HTTP status, zero: that
+// of the error.
+func (rt *Router) Error(w http.ResponseWriter, r *http.Request, code int, err error) {
+	x := rt.exchange(w, r)
+	x.fail(&fault{http: code, err: err})
+}
+
+// notFound says that there is no such path, and which one there is instead.
+func (rt *Router) notFound(r *http.Request) *fault {
+	e := errs.NotFound(ReasonRouteNotFound, "there is nothing at %s%s", quoted(r.URL.Path), rt.hint(r))
+	return wrong(e.With(errs.Meta("path", quoted(r.URL.Path))))
+}
+
+// hint tells of a path that would be found without doubled and trailing slashes.
+func (rt *Router) hint(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	segments := slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
+	clean := "/" + strings.Join(segments, "/")
+	if clean == path || len(segments) == 0 {
+		return ""
+	}
+	u := *r.URL
+	u.Path, u.RawPath = clean, clean
+	if decoded, err := decodeSegment(clean); err == nil {
+		u.Path = decoded
+	}
+	other := *r
+	other.URL = &u
+	if m := rt.lookup(&other); m.route == nil && len(m.allow) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q? Slashes are not doubled and do not end a path", clean)
 }

@@ -1,0 +1,294 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/keelson-dev/keelson/edge/internal/inproc"
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// linger is how long the rest of an upload is read and dropped when the call has
+// ended before it: a client of HTTP/1.1 whose upload is cut off loses the answer.
+const linger = 2 * time.Second
+
+// upload is a call whose client streams: lines in, lines out, both as they come.
+type upload struct {
+	x      *exchange
+	s      *inproc.Stream
+	out    sink // nil: HttpBody
+	rc     *http.ResponseController
+	cancel context.CancelFunc
+
+	mu    sync.Mutex
+	fault *fault // of the body; it ends the call
+}
+
+// upload makes the call of a method whose client streams.
+func (x *exchange) upload(c *inproc.Call) {
+	u := &upload{x: x, rc: http.NewResponseController(x.w)}
+	switch t := x.accept.best(typeNDJSON, typeJSONL); {
+	case x.route.answersHTTPBody():
+	case t == "":
+		x.fail(notAcceptable(typeNDJSON))
+		return
+	default:
+		u.out = &lineSink{x, t}
+	}
+	send, f := u.sender()
+	if f != nil {
+		x.fail(f)
+		return
+	}
+	// Without it HTTP/1.1 reads no more of a request once the answer has begun;
+	// HTTP/2 is so anyway, and says it does not know the word.
+	_ = u.rc.EnableFullDuplex()
+	ctx, cancel := context.WithCancel(x.r.Context())
+	defer cancel()
+	u.cancel, u.s = cancel, c.Open(ctx)
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		send()
+	}()
+	if u.out == nil {
+		x.relayHTTPBody(u.s)
+	} else {
+		u.relay(ctx)
+	}
+	u.s.Close()
+	u.finish(sent)
+}
+
+// finish waits for the goroutine that reads the body; it may be within a read.
+func (u *upload) finish(sent <-chan struct{}) {
+	select {
+	case <-sent:
+		return
+	default:
+	}
+	wait := linger
+	if u.x.r.ProtoMajor != 1 || u.x.r.Context().Err() != nil {
+		wait = 0 // others can be told to stop without losing the answer
+	}
+	if u.rc.SetReadDeadline(time.Now().Add(wait)) != nil {
+		_ = u.x.r.Body.Close()
+	}
+	<-sent
+}
+
+// sender checks the header of the request and returns what reads its body and
+// sends it on.
+func (u *upload) sender() (func(), *fault) {
+	x := u.x
+	body, f := x.bodyOf()
+	if f != nil {
+		return nil, f
+	}
+	base := x.route.in.New() // what the path and the query say, for every message
+	if f := x.route.fillPath(base, x.raw); f != nil {
+		return nil, f
+	}
+	if f := x.route.fillQuery(base, x.r.URL.RawQuery); f != nil {
+		return nil, f
+	}
+	if f := x.route.fillETag(base, x.r.Method, &x.cond); f != nil {
+		return nil, f
+	}
+	if x.route.takesHTTPBody() {
+		return func() { u.end(u.sendChunks(body, base), body) }, nil
+	}
+	if f := x.checkType(typeNDJSON, typeJSONL, "application/ndjson"); f != nil {
+		return nil, f
+	}
+	return func() { u.end(u.sendLines(body), body) }, nil
+}
+
+// end is what becomes of the call when the body was read, or could not be.
+func (u *upload) end(f *fault, body io.Reader) {
+	if f == nil {
+		u.s.CloseSend()
+		return
+	}
+	u.mu.Lock()
+	u.fault = f
+	u.mu.Unlock()
+	// Cancelled, not half-closed: the server must not take what came for all.
+	u.s.Cancel()
+	_, _ = io.Copy(io.Discard, body) // see linger
+}
+
+// errEnded is no fault: the call ended before its upload.
+var errEnded = &fault{}
+
+// sendLines sends each line as a message.
+func (u *upload) sendLines(body io.Reader) *fault {
+	lines := newLineReader(body, u.x.rt.config.MaxRequest)
+	for {
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return u.lineFault(lines.number, err)
+		}
+		raw, f := u.message(line)
+		if f != nil {
+			return atLine(lines.number, f)
+		}
+		if u.s.Send(raw) != nil {
+			return errEnded
+		}
+	}
+}
+
+// message makes a message of a line.
+func (u *upload) message(line []byte) ([]byte, *fault) {
+	x := u.x
+	m := x.route.in.New()
+	if f := x.rt.decode.body(m, x.route.bodyField, line); f != nil {
+		return nil, f
+	}
+	if f := x.route.fillPath(m, x.raw); f != nil {
+		return nil, f
+	}
+	if f := x.route.fillQuery(m, x.r.URL.RawQuery); f != nil {
+		return nil, f
+	}
+	return x.marshal(m)
+}
+
+func (u *upload) lineFault(number int, err error) *fault {
+	if errors.Is(err, errLineTooLong) {
+		limit := u.x.rt.config.MaxRequest
+		return atLine(number, &fault{
+			http: http.StatusRequestEntityTooLarge,
+			err:  errs.ResourceExhausted(ReasonRequestTooLarge, "the line has more than %d bytes", limit),
+		})
+	}
+	return atLine(number, unreadable(err))
+}
+
+// atLine says at which line a fault is.
+func atLine(number int, f *fault) *fault {
+	e := errs.From(f.err)
+	at := errs.New(e.Code(), e.Reason(), "line %d: %s", number, e.Message()).With(errs.Cause(e))
+	for k, v := range e.Metadata() {
+		at = at.With(errs.Meta(k, v))
+	}
+	for _, v := range e.Fields() {
+		at = at.With(errs.Field(v.GetField(), v.GetReason(), v.GetDescription()))
+	}
+	return &fault{http: f.http, err: at.With(errs.Meta("line", strconv.Itoa(number)))}
+}
+
+// sendChunks sends a body that is no JSON, in pieces.
+func (u *upload) sendChunks(body io.Reader, base protoreflect.Message) *fault {
+	const size = 64 << 10
+	buffer := make([]byte, size)
+	contentType := u.x.r.Header.Get("Content-Type")
+	for m, first := base, true; ; m, first, contentType = u.x.route.in.New(), false, "" {
+		n, err := body.Read(buffer)
+		if n > 0 || first {
+			setHTTPBody(httpBodyIn(m, u.x.route.bodyField), contentType, buffer[:n])
+			raw, f := u.x.marshal(m)
+			if f != nil {
+				return f
+			}
+			if u.s.Send(raw) != nil {
+				return errEnded
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return unreadable(err)
+		}
+	}
+}
+
+// relay writes results as they come.
+func (u *upload) relay(ctx context.Context) {
+	results := newBacklog(u.x.rt.config.MaxBuffered)
+	var broken *fault // of a result
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		defer results.close()
+		for {
+			raw, err := u.s.Recv()
+			if err != nil {
+				return
+			}
+			var line []byte
+			if line, broken = u.x.encodeMessage(u.out, raw); broken != nil {
+				u.s.Cancel()
+				return
+			}
+			if !results.put(ctx, line) {
+				return
+			}
+		}
+	}()
+	w := u.write(results)
+	<-received
+	u.s.Cancel() // after a broken result or a client that is gone; else it has ended
+	if u.x.r.Context().Err() != nil {
+		return
+	}
+	st, code := u.status(broken)
+	switch {
+	case w != nil:
+		w.end(st)
+	case st.Code() != codes.OK:
+		u.x.rt.copyHeaders(u.x.w.Header(), u.s.Header(), u.s.Trailer())
+		u.x.failWith(st, code)
+		_ = u.rc.Flush() // the upload may go on
+	default:
+		u.x.open(u.s, u.out).end(st)
+	}
+}
+
+// write writes results until there are no more. It returns nil when there were
+// none.
+func (u *upload) write(results *backlog) *streamWriter {
+	var w *streamWriter
+	for {
+		lines, ok := results.take()
+		if !ok {
+			return w
+		}
+		if w == nil {
+			w = u.x.open(u.s, u.out)
+		}
+		for _, line := range lines {
+			if !w.write(line) {
+				u.cancel() // the client is gone
+				return w
+			}
+			results.written(len(line))
+		}
+	}
+}
+
+// status returns how the upload ended: by the first cause that is known.
+func (u *upload) status(broken *fault) (*status.Status, int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, f := range []*fault{broken, u.fault} {
+		if f != nil && f != errEnded {
+			return u.x.status(f), f.http
+		}
+	}
+	return u.s.Status(), 0
+}
