@@ -61,6 +61,16 @@ func (c *Client) Targets() []TargetState {
 // [Client.Targets].
 func (s *Service) Targets() []TargetState { return s.client.Targets() }
 
+// Self describes this process as its registration does. The address is known
+// once the service listens: in workers and handlers, not before.
+func (s *Service) Self() target.Instance {
+	in := target.Instance{Service: s.name, ID: s.cfg.InstanceID, Address: s.cfg.GRPC.Advertise, Version: s.cfg.Version, Zone: s.cfg.Zone, Weight: s.cfg.Weight}
+	if in.Address == "" && s.live.listener != nil {
+		in.Address, _ = advertised(s.live.listener.Addr()) // what it cannot be advertised as, Run has refused
+	}
+	return in
+}
+
 // called describes the methods that were called.
 func (o *outgoing) called() []CalledMethod {
 	list := []CalledMethod{}

@@ -1,31 +1,18 @@
 package internal
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/keelson-dev/keelson"
 	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 	"github.com/keelson-dev/keelson/target"
 )
-
-// PlatformSelf is the gateway's own entry among the services.
-type PlatformSelf struct {
-	// Name is the name of the service; empty: Name.
-	Name string
-	// ID, Address, Version, Zone and Weight are those of this instance.
-	ID, Address, Version, Zone string
-	Weight                     uint32
-}
 
 // PlatformRoute says where a gRPC service is forwarded to.
 type PlatformRoute struct {
@@ -39,8 +26,8 @@ type PlatformRoute struct {
 // PlatformSources is where the platform service has from what it shows. All of
 // it is asked again and again, from one goroutine at a time.
 type PlatformSources struct {
-	// Self describes the gateway.
-	Self func() PlatformSelf
+	// Self describes the gateway: [keelson.Service.Self].
+	Self func() target.Instance
 	// Targets is what the gateway's client knows: [keelson.Service.Targets].
 	Targets func() []keelson.TargetState
 	// Contract is what the gateway serves: [keelson.Service.Contract]. Services
@@ -50,6 +37,22 @@ type PlatformSources struct {
 	Routes []PlatformRoute
 	// Draining ends watches; nil: [keelson.Draining].
 	Draining func(ctx context.Context) <-chan struct{}
+}
+
+// RegisterPlatform adds the platform service to a gateway: it shows what the
+// service's own client knows of the targets of its allow-list.
+func RegisterPlatform(service *keelson.Service, cfg PlatformConfig, services []ServiceConfig) error {
+	from := PlatformSources{Self: service.Self, Targets: service.Targets, Contract: service.Contract}
+	for _, s := range services {
+		from.Routes = append(from.Routes, PlatformRoute(s))
+	}
+	p, err := NewPlatform(cfg, from)
+	if err != nil {
+		return err
+	}
+	service.Go("platform", p.Run)
+	platformv1.RegisterPlatformServiceServer(service, p)
+	return nil
 }
 
 // Platform answers keelson.platform.v1.PlatformService: it looks at what the
@@ -198,10 +201,7 @@ func (p *Platform) forget(id string) {
 // self finds the gateway's own entry.
 func (p *Platform) self() *seenService {
 	self := p.from.Self()
-	if self.Name == "" {
-		self.Name = Name
-	}
-	id := platformID(self.Name)
+	id := platformID(self.Service)
 	s := p.services[id]
 	if s == nil || s.self == nil {
 		p.forget(id)
@@ -227,95 +227,4 @@ func (p *Platform) advance(now time.Time) {
 // stepEnd is when the last step ended. The caller holds the lock.
 func (p *Platform) stepEnd() time.Time {
 	return p.began.Add(time.Duration(p.step) * seriesStep) //nolint:gosec // seconds of uptime
-}
-
-// routing is what the gateway calls, by what it dialled: the state of the target,
-// nil while its client keeps no connections to it, and the gRPC services. Under
-// "" stand those of the gateway itself.
-type routing struct {
-	targets map[string]*keelson.TargetState
-	grpc    map[string][]*platformv1.GrpcService
-}
-
-func (p *Platform) routed(states []keelson.TargetState) routing {
-	r := routing{targets: make(map[string]*keelson.TargetState), grpc: make(map[string][]*platformv1.GrpcService)}
-	for i := range states {
-		r.targets[states[i].Target] = &states[i]
-	}
-	descriptors := p.descriptors()
-	forwarded := make(map[string]bool, len(p.from.Routes))
-	for _, route := range p.from.Routes {
-		t := p.resolve(route.Target, states)
-		if _, known := r.targets[t]; !known {
-			r.targets[t] = nil
-		}
-		forwarded[route.Service] = true
-		r.grpc[t] = append(r.grpc[t], &platformv1.GrpcService{FullName: route.Service, Methods: methodsOf(descriptors[route.Service])})
-	}
-	for name, d := range descriptors {
-		if !forwarded[name] {
-			r.grpc[""] = append(r.grpc[""], &platformv1.GrpcService{FullName: name, Methods: methodsOf(d)})
-		}
-	}
-	for _, list := range r.grpc {
-		slices.SortFunc(list, func(a, b *platformv1.GrpcService) int { return strings.Compare(a.GetFullName(), b.GetFullName()) })
-	}
-	return r
-}
-
-// descriptors are those of all services that the gateway serves.
-func (p *Platform) descriptors() map[string]protoreflect.ServiceDescriptor {
-	known := make(map[string]protoreflect.ServiceDescriptor)
-	if p.from.Contract == nil {
-		return known
-	}
-	if c := p.from.Contract(); c != nil {
-		for _, d := range c.Services {
-			known[string(d.FullName())] = d
-		}
-	}
-	return known
-}
-
-// resolve returns what the client made of what it was told to dial: a bare name or
-// address has got a scheme. What was found out once is remembered for when the
-// client keeps no connections.
-func (p *Platform) resolve(dialled string, states []keelson.TargetState) string {
-	for i := range states {
-		if t := states[i].Target; t == dialled || strings.HasSuffix(t, ":///"+dialled) {
-			p.resolved[dialled] = t
-			return t
-		}
-	}
-	return cmp.Or(p.resolved[dialled], dialled)
-}
-
-// platformName is the resource name of a service.
-func platformName(id string) string { return "services/" + id }
-
-// platformID is the last segment of the resource name: what was dialled, without
-// its scheme and authority, in the letters that a name may have.
-func platformID(target string) string {
-	if _, path, ok := strings.Cut(target, ":///"); ok {
-		target = path
-	} else if _, path, ok := strings.Cut(target, "://"); ok {
-		target = path[strings.LastIndexByte(path, '/')+1:]
-	}
-	target, _, _ = strings.Cut(target, "?")
-	id := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
-			return r
-		}
-		return '-'
-	}, strings.Trim(target, "/"))
-	if id == "" {
-		id = "-"
-	}
-	return fmt.Sprintf("%.200s", id)
-}
-
-func digestOf(target string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(target)) // it cannot fail
-	return h.Sum32()
 }

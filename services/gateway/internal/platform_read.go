@@ -92,12 +92,8 @@ func (p *Platform) GetConsoleConfig(_ context.Context, req *platformv1.GetConsol
 	if req.GetName() != consoleConfigName {
 		return nil, platformInvalid("name", "must be %q", consoleConfigName)
 	}
-	self := p.from.Self().Name
-	if self == "" {
-		self = Name
-	}
 	return &platformv1.ConsoleConfig{
-		Name: consoleConfigName, Gateway: platformName(platformID(self)),
+		Name: consoleConfigName, Gateway: platformName(platformID(p.from.Self().Service)),
 		Links: &platformv1.ConsoleConfig_Links{
 			Trace: p.cfg.Links.Trace, ServiceTraces: p.cfg.Links.ServiceTraces,
 			ServiceDashboard: p.cfg.Links.ServiceDashboard, InstanceDashboard: p.cfg.Links.InstanceDashboard,

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/keelson-dev/keelson"
@@ -28,7 +27,7 @@ const (
 // seenService is a service, and what was seen of it over time.
 type seenService struct {
 	id, target string
-	self       *PlatformSelf // set for the gateway's own entry
+	self       *target.Instance // set for the gateway's own entry
 	now        keelson.TargetState
 	present    bool // the client keeps connections to it
 	listed     uint64
@@ -180,7 +179,7 @@ func (s *seenService) describeSelf(m *platformv1.Service) {
 	m.Self, m.State = true, platformv1.Service_STATE_SERVING
 	m.Instances = []*platformv1.Instance{{
 		Id: s.self.ID, Address: s.self.Address, Version: s.self.Version, Zone: s.self.Zone, Weight: s.self.Weight,
-		Status: platformv1.Instance_STATUS_SERVING, Connection: platformv1.Instance_CONNECTION_UNSPECIFIED,
+		Status: platformv1.Instance_STATUS_SERVING,
 	}}
 }
 
@@ -225,18 +224,4 @@ func timeOf(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
-}
-
-// methodsOf describes a gRPC service; without a descriptor its methods are not
-// known.
-func methodsOf(d protoreflect.ServiceDescriptor) []*platformv1.Method {
-	if d == nil {
-		return nil
-	}
-	list := make([]*platformv1.Method, d.Methods().Len())
-	for i := range list {
-		m := d.Methods().Get(i)
-		list[i] = &platformv1.Method{Name: string(m.Name()), ClientStreaming: m.IsStreamingClient(), ServerStreaming: m.IsStreamingServer()}
-	}
-	return list
 }
