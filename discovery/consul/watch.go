@@ -178,10 +178,7 @@ func (a answer) stale(most time.Duration) string {
 // ask sends one query. The slice in the answer is valid until the next one.
 func (w *watch) ask(ctx context.Context, consistency string) (a answer, err error) {
 	op, limit := opList, answerTimeout
-	// Asked for the nearest first, an agent asks the servers. Otherwise it answers a query that waits from what one server streams to it
-	// (use_streaming_backend), and after that server's death keeps silent for up to a minute, while it connects again and again (Consul
-	// 1.22, agent/submatview/materializer.go). It also cannot say then whether there is a leader.
-	q := url.Values{consistency: {""}, "near": {"_agent"}}
+	q := url.Values{consistency: {""}}
 	if w.index > 0 {
 		op, limit = opWait, answerTimeout+w.d.cfg.Wait+w.d.cfg.Wait/16
 		q.Set("index", strconv.FormatUint(w.index, 10))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -79,12 +80,14 @@ func (m *Member) API() (*api.Client, error) {
 	return api.NewClient(cfg)
 }
 
-// Ready waits until every server that runs names a leader.
+// Ready waits until every server that runs names a leader that runs, and has a
+// vote: one that has just come back has none for a while, and without it the
+// death of the next leader leaves no majority.
 func (c *Consul) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for _, m := range c.members {
-		if m.proc == nil || ended(m.proc) {
+		if !m.runs() {
 			continue
 		}
 		client, err := m.API()
@@ -92,8 +95,7 @@ func (c *Consul) Ready(ctx context.Context) error {
 			return err
 		}
 		err = until(ctx, 50*time.Millisecond, func() bool {
-			leader, err := client.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
-			return err == nil && leader != ""
+			return c.led(ctx, client) && c.votes(ctx, client)
 		})
 		if err != nil {
 			return fmt.Errorf("wait for Consul's leader: %w\n%s", err, m.proc.tail())
@@ -101,6 +103,32 @@ func (c *Consul) Ready(ctx context.Context) error {
 	}
 	return nil
 }
+
+// led tells whether the leader that a server names is one that runs.
+func (c *Consul) led(ctx context.Context, client *api.Client) bool {
+	leader, err := client.Status().LeaderWithQueryOptions((&api.QueryOptions{}).WithContext(ctx))
+	return err == nil && slices.ContainsFunc(c.members, func(m *Member) bool { return m.runs() && m.raft() == leader })
+}
+
+// votes tells whether all servers that run have a vote.
+func (c *Consul) votes(ctx context.Context, client *api.Client) bool {
+	raft, err := client.Operator().RaftGetConfiguration((&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return false
+	}
+	for _, m := range c.members {
+		voter := func(s *api.RaftServer) bool { return s.Address == m.raft() && s.Voter }
+		if m.runs() && !slices.ContainsFunc(raft.Servers, voter) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Member) runs() bool { return m.proc != nil && !ended(m.proc) }
+
+// raft is where the server speaks to the others.
+func (m *Member) raft() string { return fmt.Sprintf("127.0.0.1:%d", m.ports[1]) }
 
 // Leader returns the server that leads, and another one.
 func (c *Consul) Leader() (leader, other *Member, err error) {
@@ -113,7 +141,7 @@ func (c *Consul) Leader() (leader, other *Member, err error) {
 		return nil, nil, fmt.Errorf("ask Consul for its leader: %w", err)
 	}
 	for _, m := range c.members {
-		if address == fmt.Sprintf("127.0.0.1:%d", m.ports[1]) {
+		if address == m.raft() {
 			leader = m
 		} else {
 			other = m
@@ -154,7 +182,7 @@ func (m *Member) launch() error {
 		"agent", "-server", "-bind", "127.0.0.1", "-client", "127.0.0.1", "-node", fmt.Sprintf("lab%d", m.number), "-data-dir", m.data(),
 		"-bootstrap-expect", fmt.Sprint(len(m.consul.members)), "-http-port", fmt.Sprint(m.ports[0]), "-server-port", fmt.Sprint(m.ports[1]), "-serf-lan-port", fmt.Sprint(m.ports[2]),
 		"-serf-wan-port", "-1", "-dns-port", "-1", "-grpc-port", "-1", "-grpc-tls-port", "-1", "-log-level", "warn",
-		"-hcl", "performance { raft_multiplier = 1 }", "-hcl", "limits { http_max_conns_per_client = 1000 }", "-hcl", "disable_update_check = true",
+		"-hcl", "performance { raft_multiplier = 1 }", "-hcl", `autopilot { server_stabilization_time = "1s" }`, "-hcl", "limits { http_max_conns_per_client = 1000 }", "-hcl", "disable_update_check = true",
 	}
 	for _, other := range m.consul.members {
 		if other != m {

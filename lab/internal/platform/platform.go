@@ -79,6 +79,7 @@ type Platform struct {
 	audits    []*Instance
 	storePort int
 	spares    int
+	clientLog *os.File
 }
 
 // Database is the name of the database of all instances.
@@ -91,6 +92,9 @@ func Open(ctx context.Context, cfg Config) (*Platform, error) {
 		return nil, err
 	}
 	p := &Platform{Dir: dir, cfg: cfg, spawn: newSpawner(), ports: newPorts(), programs: map[string]string{}}
+	if p.clientLog, err = os.Create(filepath.Join(dir, "client.log")); err != nil {
+		return nil, err
+	}
 	if err := p.open(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -231,7 +235,7 @@ func (p *Platform) Client(name string, opts ...keelson.Option) (*keelson.Client,
 	if err != nil {
 		return nil, err
 	}
-	return keelson.NewClient(name, cfg, opts...)
+	return keelson.NewClient(name, cfg, append(opts, keelson.WithLogOutput(p.clientLog))...)
 }
 
 // Registered waits until the registry has every instance that runs, healthy.
@@ -306,7 +310,7 @@ func (p *Platform) Close() error {
 		err = errors.Join(err, p.Network.Close())
 	}
 	p.spawn.close()
-	return err
+	return errors.Join(err, p.clientLog.Close())
 }
 
 // Remove removes logs and data.

@@ -173,15 +173,17 @@ func attemptsAtMost(ratio float64) Check {
 }
 
 // noStorm demands that the return of the victim makes no storm of attempts:
-// retries, and hedges, of which there may be one for ten calls.
+// retries, of which there may be one for ten calls, and hedges, of which there
+// may be as many, and those besides that were saved up in the ten seconds before.
 func noStorm(o *Outcome) check.Verdict {
-	const most, window = 1.2, 10 * time.Second
+	const most, window, saved = 0.2, 10 * time.Second, 0.1
 	n, attempts := 0, 0
 	for _, c := range check.Window(o.Calls, o.Healed, o.Healed+window) {
 		n++
 		attempts += len(c.Attempts)
 	}
-	return verdict("no storm when it is back", n > 0 && float64(attempts) <= most*float64(n), "%d attempts of %d calls", attempts, n)
+	before := len(check.Window(o.Calls, o.Healed-window, o.Healed))
+	return verdict("no storm when it is back", n > 0 && float64(attempts-n) <= most*float64(n)+saved*float64(before), "%d attempts of %d calls", attempts, n)
 }
 
 // retryInfo demands that the failures while the fault lasted say when to try

@@ -123,7 +123,7 @@ func wrongOutcomes() []doctored {
 		{"recovers too late", rows.RecoveryWithin(5 * second), func(o *rows.Outcome) { fail(between(o, 46*second, 47*second)[0]) }},
 		{"a storm when it is back", rows.NoStorm, func(o *rows.Outcome) {
 			for i, c := range between(o, 40*second, 43*second) {
-				for range i % 3 {
+				for range i % 5 {
 					c.Attempts = append(c.Attempts, c.Attempts[0])
 				}
 			}

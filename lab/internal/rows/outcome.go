@@ -49,9 +49,10 @@ func (o *Outcome) sendings() []sending {
 	return all
 }
 
-// quiet is how long an instance must get nothing to count as out of rotation.
-// Probes may come later, one by one.
-const quiet = 500 * time.Millisecond
+// quiet is how long an instance must get nothing to count as out of rotation:
+// longer than it is only suspected, when it gets a call now and then. Probes may
+// come later, one by one.
+const quiet = time.Second
 
 // Out is how long after the begin of the fault the victim got its last attempt
 // before a pause, the longest of all spans; false if in one of them there was no

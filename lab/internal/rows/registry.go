@@ -212,6 +212,9 @@ func (e *Env) churn(ctx context.Context) error {
 // killLeader kills the server that leads. The agent that instances speak to is
 // another one, so that only the leader is lost.
 func killLeader(ctx context.Context, e *Env) error {
+	if err := e.Consul.Ready(ctx); err != nil {
+		return err
+	}
 	leader, _, err := e.Consul.Leader()
 	if err != nil {
 		return err
