@@ -1,6 +1,10 @@
 package edge
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
 	"time"
 
 	"github.com/keelson-dev/keelson"
@@ -75,4 +79,68 @@ type CORSConfig struct {
 	Credentials bool `yaml:"credentials" doc:"let those pages send cookies and client certificates"`
 	// MaxAge is how long browsers may remember the permission.
 	MaxAge time.Duration `yaml:"max_age" default:"2h" min:"0s" max:"24h" doc:"how long browsers may remember the permission"`
+}
+
+// withDefaults fills what is zero.
+func (c Config) withDefaults(maxReceive int64) Config {
+	c.Address = cmp.Or(c.Address, "127.0.0.1:8080")
+	c.HSTS = cmp.Or(c.HSTS, 365*24*time.Hour)
+	c.GzipAbove = cmp.Or(c.GzipAbove, 1<<10)
+	c.MaxBody = cmp.Or(c.MaxBody, keelson.Size(min(2*maxReceive, 2047<<20)))
+	c.MaxHeader = cmp.Or(c.MaxHeader, 16<<10)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 250)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
+	c.MaxConnectionsPerAddress = cmp.Or(c.MaxConnectionsPerAddress, 256)
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 5*time.Second)
+	c.ReadTimeout = cmp.Or(c.ReadTimeout, 10*time.Second)
+	c.WriteTimeout = cmp.Or(c.WriteTimeout, 10*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 2*time.Minute)
+	c.CORS.MaxAge = cmp.Or(c.CORS.MaxAge, 2*time.Hour)
+	return c
+}
+
+// check reports every fault.
+func (c *Config) check(insecure bool) error {
+	var faults []error
+	for _, v := range []struct {
+		key   string
+		value int64
+	}{
+		{"max_body", int64(c.MaxBody)},
+		{"max_header", int64(c.MaxHeader)},
+		{"max_streams", int64(c.MaxStreams)},
+		{"max_connections", int64(c.MaxConnections)},
+		{"max_connections_per_address", int64(c.MaxConnectionsPerAddress)},
+		{"header_timeout", int64(c.HeaderTimeout)},
+		{"read_timeout", int64(c.ReadTimeout)},
+		{"write_timeout", int64(c.WriteTimeout)},
+		{"idle_timeout", int64(c.IdleTimeout)},
+		{"cors.max_age", int64(c.CORS.MaxAge)},
+	} {
+		if v.value < 0 {
+			faults = append(faults, fmt.Errorf("edge.%s: %d is negative; set it to more than 0, or leave it out for the default", v.key, v.value))
+		}
+	}
+	return errors.Join(append(faults, c.checkAddress(insecure))...)
+}
+
+// checkAddress refuses to be reached from elsewhere unless that was said.
+func (c *Config) checkAddress(insecure bool) error {
+	if c.Address == off {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(c.Address); err != nil {
+		return fmt.Errorf("edge.address: %w; write host:port, or off", err)
+	}
+	if isLoopback(c.Address) {
+		return nil
+	}
+	var faults []error
+	if !c.Public {
+		faults = append(faults, fmt.Errorf("edge.address: %q can be reached from elsewhere, and nobody is asked yet who they are; listen on 127.0.0.1, or set edge.public: true if everybody may call", c.Address))
+	}
+	if c.TLS == (keelson.ServerTLS{}) && !insecure {
+		faults = append(faults, fmt.Errorf("edge.address: plaintext off loopback is refused: %q; set the TLS files beside it, or insecure: true", c.Address))
+	}
+	return errors.Join(faults...)
 }

@@ -2,17 +2,56 @@ package edge
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/status"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/edge/internal/inproc"
+	"github.com/keelson-dev/keelson/edge/openapi"
+	"github.com/keelson-dev/keelson/policy"
 )
 
 // Edge is the listener for browsers and the public in front of one service: an
 // [http.Handler], and a [keelson.Front] of the service. It is safe for concurrent
 // use.
 type Edge struct {
-	service *keelson.Service
-	cfg     Config
+	service   *keelson.Service
+	cfg       Config
+	log       *slog.Logger
+	domain    string // of the errors that the edge makes itself
+	metrics   *metrics
+	proxies   proxies
+	origins   *crossOrigin
+	hsts      []string
+	maxBuffer uint32 // bytes that one message may take while it is transcoded
+	added     *http.ServeMux
+	docs      http.Handler
+	unknown   *policy.Method
+
+	routes     atomic.Pointer[routes]
+	making     sync.Mutex // held while routes are made
+	refreshing atomic.Bool
+
+	listening sync.Mutex // guards the next two
+	server    *http.Server
+	listener  *listener
+
+	leaving  atomic.Bool
+	shutting atomic.Bool
+	flight   flight
+	closing  sync.Once
+	closed   chan struct{}
+	ending   sync.Mutex // held while work is begun
+	ended    bool
+	work     sync.WaitGroup
 }
 
 var _ keelson.Front = (*Edge)(nil)
@@ -21,29 +60,146 @@ var _ keelson.Front = (*Edge)(nil)
 // then on starts it, drains it and closes it. It does no I/O and starts nothing. The
 // error reports every fault of the configuration at once.
 func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
-	e := &Edge{service: s, cfg: cfg}
+	if s == nil {
+		return nil, errors.New("make an edge: there is no service to put it in front of")
+	}
+	var o options
+	for _, opt := range opts {
+		opt.apply(&o)
+	}
+	c := s.Config()
+	e := &Edge{
+		service: s, cfg: cfg.withDefaults(int64(c.GRPC.MaxReceive)), log: s.Logger(), domain: s.Name(),
+		added: http.NewServeMux(), docs: openapi.Page(), unknown: unknownPolicy(), closed: make(chan struct{}),
+	}
+	e.maxBuffer = uint32(min(4*max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend)), 2047<<20)) //nolint:gosec // it is bounded
+	e.hsts = strictTransport(e.cfg.HSTS)
+	var origins, proxies error
+	e.origins, origins = newCrossOrigin(&e.cfg.CORS)
+	e.proxies, proxies = parseProxies(e.cfg.TrustedProxies)
+	if err := errors.Join(e.cfg.check(c.Insecure), origins, proxies, e.add(o.handlers)); err != nil {
+		return nil, fmt.Errorf("make an edge: %w", err)
+	}
+	e.metrics = newMetrics(s.Registerer())
 	s.AddFront("edge", e)
 	return e, nil
 }
 
-// ServeHTTP implements http.Handler: it serves one request in any of the
-// protocols.
-func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.service.ServeHTTP(w, r) }
+// add routes the handlers of a main. A pattern that http.ServeMux does not take is
+// an error and not the panic that it makes of it.
+func (e *Edge) add(handlers []addedHandler) (err error) {
+	for _, h := range handlers {
+		if e := e.addOne(h); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
 
-// Listen implements [keelson.Front].
-func (e *Edge) Listen(ctx context.Context) error { return ctx.Err() }
+func (e *Edge) addOne(h addedHandler) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("add a handler: %v", r)
+		}
+	}()
+	switch {
+	case h.handler == nil:
+		return fmt.Errorf("add a handler at %q: there is none", h.pattern)
+	case takesAll(h.pattern):
+		return fmt.Errorf("add a handler at %q: it would take every path, and REST would never be asked; use a path of its own, or /{$} for the root alone", h.pattern)
+	}
+	e.added.Handle(h.pattern, h.handler)
+	return nil
+}
 
-// Serve implements [keelson.Front].
-func (e *Edge) Serve() error { return nil }
+// flight counts the requests in flight.
+type flight struct {
+	mu    sync.Mutex
+	count int
+	none  chan struct{} // closed when the count gets to 0; nil: nobody waits
+}
 
-// Leave implements [keelson.Front].
-func (e *Edge) Leave() {}
+func (f *flight) begin() {
+	f.mu.Lock()
+	f.count++
+	f.mu.Unlock()
+}
 
-// Shutdown implements [keelson.Front].
-func (e *Edge) Shutdown(ctx context.Context) error { return ctx.Err() }
+func (f *flight) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.count--; f.count == 0 && f.none != nil {
+		close(f.none)
+		f.none = nil
+	}
+}
 
-// Close implements [keelson.Front].
-func (e *Edge) Close() error { return nil }
+// wait waits until none is in flight.
+func (f *flight) wait(ctx context.Context) error {
+	f.mu.Lock()
+	if f.count == 0 {
+		f.mu.Unlock()
+		return nil
+	}
+	if f.none == nil {
+		f.none = make(chan struct{})
+	}
+	none, count := f.none, f.count
+	f.mu.Unlock()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for %d requests in flight: %w", count, ctx.Err())
+	}
+}
 
-// Address implements [keelson.Front]; empty too when there is no listener.
-func (e *Edge) Address() string { return "" }
+// close ends Serve where there is no listener.
+func (e *Edge) close() { e.closing.Do(func() { close(e.closed) }) }
+
+// background runs work that Close waits for; after Close nothing begins.
+func (e *Edge) background(work func()) {
+	e.ending.Lock()
+	defer e.ending.Unlock()
+	if !e.ended {
+		e.work.Go(work)
+	}
+}
+
+// isMethod tells whether a path is that of a method.
+func (e *Edge) isMethod(path string) bool {
+	_, ok := e.known(e.current(), path)
+	return ok
+}
+
+// refreshed returns newer routes, or nil when these are the newest.
+func (e *Edge) refreshed(r *routes) *routes {
+	if r.contract == e.service.Contract() {
+		return nil
+	}
+	return e.refresh()
+}
+
+// ask makes a call of a method that the service does not have, and returns how the
+// service answers that.
+func (e *Edge) ask(r *http.Request) *status.Status {
+	c := inproc.Call{Handler: e.service, Method: r.URL.Path, Header: http.Header{headerCorrelation: r.Header[headerCorrelation]}, Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS}
+	if v := r.Header[headerParent]; v != nil {
+		c.Header[headerParent] = v
+	}
+	return c.Unary(r.Context(), nil).Status
+}
+
+// CorrelationHeader is the header of requests and answers that holds the
+// correlation ID; gRPC calls it metadata of the same name.
+const CorrelationHeader = call.CorrelationKey
+
+// isLoopback tells whether host:port can be reached from this machine only.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

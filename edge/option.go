@@ -1,6 +1,9 @@
 package edge
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Option adds behaviour to an [Edge]; data is in [Config].
 type Option interface{ apply(*options) }
@@ -25,4 +28,13 @@ func (f optionFunc) apply(o *options) { f(o) }
 // "/{$}" is the root alone.
 func WithHandler(pattern string, h http.Handler) Option {
 	return optionFunc(func(o *options) { o.handlers = append(o.handlers, addedHandler{pattern, h}) })
+}
+
+// takesAll tells whether a pattern takes every path.
+func takesAll(pattern string) bool {
+	if _, path, ok := strings.Cut(pattern, " "); ok { // METHOD [HOST]/[PATH]
+		pattern = strings.TrimLeft(path, " \t")
+	}
+	path := pattern[max(strings.IndexByte(pattern, '/'), 0):]
+	return path == "/" || strings.HasPrefix(path, "/{") && strings.HasSuffix(path, "...}") && strings.Count(path, "/") == 1
 }

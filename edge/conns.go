@@ -1,0 +1,158 @@
+package edge
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// youngConnection is how old a connection must be to be closed because nothing came
+// over it yet, when the edge shuts down.
+const youngConnection = 500 * time.Millisecond
+
+// listener bounds the connections that are open at once, and knows them.
+type listener struct {
+	net.Listener
+	edge *Edge
+
+	mu        sync.Mutex
+	open      map[*conn]struct{}
+	addresses map[netip.Addr]int
+	released  chan struct{} // closed when Accept may tell that there is nothing more
+	release   sync.Once
+}
+
+func newListener(l net.Listener, e *Edge) *listener {
+	return &listener{Listener: l, edge: e, open: map[*conn]struct{}{}, addresses: map[netip.Addr]int{}, released: make(chan struct{})}
+}
+
+// Accept implements net.Listener. A connection that is one too many is closed at
+// once. After Close it waits for let: net/http closes idle connections as soon as
+// Accept has returned, and before that clients of HTTP/2 shall hear that the server
+// leaves.
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			if l.edge.shutting.Load() {
+				<-l.released
+			}
+			return nil, err //nolint:wrapcheck // net/http tells by it whether to go on
+		}
+		if admitted := l.admit(c); admitted != nil {
+			return admitted, nil
+		}
+		_ = c.Close() // it was refused
+	}
+}
+
+// let lets Accept return.
+func (l *listener) let() { l.release.Do(func() { close(l.released) }) }
+
+// admit returns the connection, counted, or nil when it is one too many.
+func (l *listener) admit(c net.Conn) net.Conn {
+	address := addressOf(c.RemoteAddr().String())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.edge.cfg.MaxConnections {
+		l.edge.metrics.refused(refusedConnections)
+		return nil
+	}
+	if l.addresses[address] >= l.edge.cfg.MaxConnectionsPerAddress && !l.edge.proxies.trust(address) {
+		l.edge.metrics.refused(refusedAddress)
+		return nil
+	}
+	counted := &conn{Conn: c, listener: l, address: address, since: time.Now()}
+	l.open[counted] = struct{}{}
+	l.addresses[address]++
+	l.edge.metrics.connections.Inc()
+	return counted
+}
+
+// gone forgets a connection.
+func (l *listener) gone(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.open[c]; !ok {
+		return
+	}
+	delete(l.open, c)
+	if l.addresses[c.address]--; l.addresses[c.address] <= 0 {
+		delete(l.addresses, c.address)
+	}
+	l.edge.metrics.connections.Dec()
+}
+
+// endIdle ends the connections of HTTP/1.1 that wait for a request, without losing
+// one that is on its way, and tells how many connections there are.
+func (l *listener) endIdle() int {
+	l.mu.Lock()
+	all := make([]*conn, 0, len(l.open))
+	for c := range l.open {
+		all = append(all, c)
+	}
+	l.mu.Unlock()
+	for _, c := range all {
+		c.endIdle()
+	}
+	return len(all)
+}
+
+// conn is a connection of the edge.
+type conn struct {
+	net.Conn
+	listener *listener
+	address  netip.Addr
+	since    time.Time
+
+	mu      sync.Mutex
+	begun   bool // something came over it
+	http2   bool
+	idle    bool // of HTTP/1.1: the next byte begins a request
+	expired bool // the wait for that byte was ended
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n == 0 {
+		return n, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun {
+		c.begun = true
+		c.http2 = n >= 3 && string(p[:3]) == "PRI" // in plaintext; under TLS the server says
+	}
+	c.idle = false
+	if c.expired { // it came just in time
+		c.expired = false
+		_ = c.Conn.SetReadDeadline(time.Time{}) // a connection that is closed needs none
+	}
+	return n, err
+}
+
+// setIdle is told by the server.
+func (c *conn) setIdle(http2 bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.http2 = c.http2 || http2
+	c.idle = !c.http2
+}
+
+// endIdle ends the wait for a request that did not begin.
+func (c *conn) endIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle || !c.begun && time.Since(c.since) > youngConnection {
+		c.expired = true
+		_ = c.Conn.SetReadDeadline(past) // a connection that is closed needs none
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.listener.gone(c)
+	return c.Conn.Close()
+}

@@ -1,0 +1,123 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	connectcors "connectrpc.com/cors"
+	"github.com/rs/cors"
+
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// crossOrigin decides what pages of other origins may do: those on the list may
+// call, others get no permission, and what they send without asking for one (forms)
+// is refused.
+type crossOrigin struct {
+	permit  *cors.Cors // nil: nobody
+	protect http.CrossOriginProtection
+	any     bool
+}
+
+// newCrossOrigin checks the configuration and reports every fault.
+func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
+	c := &crossOrigin{any: cfg.AnyOrigin}
+	var faults []error
+	for i, origin := range cfg.Origins {
+		if err := checkOrigin(origin); err != nil {
+			faults = append(faults, fmt.Errorf("cors.origins[%d]: %w", i, err))
+			continue
+		}
+		if err := c.protect.AddTrustedOrigin(origin); err != nil {
+			faults = append(faults, fmt.Errorf("cors.origins[%d]: %w", i, err))
+		}
+	}
+	switch {
+	case cfg.AnyOrigin && cfg.Credentials:
+		faults = append(faults, errors.New("cors.credentials: every page in every browser could act as its user, with cors.any_origin; list the origins instead"))
+	case cfg.AnyOrigin && len(cfg.Origins) > 0:
+		faults = append(faults, errors.New("cors.any_origin: there is a list too (cors.origins); keep one of them"))
+	}
+	if len(faults) > 0 || !cfg.AnyOrigin && len(cfg.Origins) == 0 {
+		return c, errors.Join(faults...)
+	}
+	origins := cfg.Origins
+	if cfg.AnyOrigin {
+		origins = []string{"*"}
+	}
+	c.permit = cors.New(cors.Options{
+		AllowedOrigins: origins, AllowCredentials: cfg.Credentials, MaxAge: int(cfg.MaxAge.Seconds()),
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Accept", "Authorization", "Connect-Accept-Encoding", "Connect-Content-Encoding",
+			"Grpc-Accept-Encoding", "Grpc-Encoding", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "Traceparent", "X-Api-Key", "X-Correlation-Id"),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Connect-Content-Encoding", "ETag", "Grpc-Encoding", "Grpc-Retry-Pushback-Ms", "Location",
+			"RateLimit", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After",
+			"Trailer-X-Correlation-Id", "X-Correlation-Id"),
+	})
+	return c, nil
+}
+
+// checkOrigin tells what is wrong with an origin.
+func checkOrigin(origin string) error {
+	if origin == "*" {
+		return errors.New(`"*" would let every page in every browser call; list the origins, or set cors.any_origin: true if that is what you want`)
+	}
+	u, err := url.Parse(origin)
+	switch {
+	case strings.Contains(origin, "*"):
+		return fmt.Errorf("%q has a wildcard, and who controls one host below it controls all; list the origins one by one", origin)
+	case err != nil || u.Scheme == "" || u.Host == "" || origin != u.Scheme+"://"+u.Host:
+		return fmt.Errorf("%q is no origin; write scheme://host or scheme://host:port, as in https://app.example.com", origin)
+	}
+	return nil
+}
+
+// check looks at a request before it goes further. It answers preflights itself,
+// and refuses what a page may not send; true: the request is answered.
+func (c *crossOrigin) check(x *exchange, r *http.Request) bool {
+	if c.permit != nil {
+		x.Header()["Vary"] = varyOrigin // so that no cache serves one origin's answer to another
+	}
+	if r.Header["Origin"] == nil && r.Header["Sec-Fetch-Site"] == nil {
+		return false
+	}
+	allowed := c.permit != nil && c.permit.OriginAllowed(r)
+	switch preflight := r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil; {
+	case preflight && !allowed:
+		x.refuse(refusedOrigin, http.StatusForbidden, originRefused("ask to call this service"))
+		return true
+	case preflight:
+		c.permit.HandlerFunc(x, r)
+		x.WriteHeader(http.StatusNoContent)
+		return true
+	case !allowed || c.any && simple(r):
+		if c.protect.Check(r) != nil {
+			x.refuse(refusedCrossSite, http.StatusForbidden, originRefused("send this request"))
+			return true
+		}
+	}
+	if allowed && r.Header["Origin"] != nil {
+		c.permit.HandlerFunc(x, r)
+	}
+	return false
+}
+
+// varyOrigin is shared by all answers.
+var varyOrigin = []string{"Origin"}
+
+// simple tells whether a page could have sent a request as a form, without the
+// browser asking first (the Fetch standard, section 2.2.2).
+func simple(r *http.Request) bool {
+	switch contentType(r.Header) {
+	case "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data":
+		return true
+	}
+	return false
+}
+
+func originRefused(what string) *errs.Error {
+	return errs.PermissionDenied(ReasonOriginNotAllowed, "pages of this origin may not %s; the operator lists origins in edge.cors.origins", what)
+}

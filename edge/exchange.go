@@ -1,0 +1,158 @@
+package edge
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// piece is how much is written at once: each has the whole write_timeout.
+const piece = 64 << 10
+
+// exchange is one request and its answer. It is the writer that everybody behind
+// the edge writes to: it adds what every answer has, and counts.
+type exchange struct {
+	edge     *Edge
+	w        http.ResponseWriter
+	r        *http.Request
+	start    time.Time
+	protocol protocol
+	h2       bool
+	// correlation is the request's ID as a header value.
+	correlation []string
+	body        *body
+	guard       guard
+	// state keeps the transcoder's two halves apart, see inner.
+	state sync.Mutex
+
+	wrote     bool // the header
+	unflushed bool
+	status    int
+	code      codes.Code // of gRPC, once known
+	coded     bool
+	sent      int64
+	refusal   string // why the edge answered by itself
+}
+
+// begin makes the exchange of a request.
+func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{edge: e, w: w, r: r, start: time.Now(), h2: r.ProtoMajor >= 2}
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	x.body = &body{ReadCloser: r.Body, x: x}
+	x.body.ended.Store(r.Body == http.NoBody)
+	r.Body = x.body
+	x.guard.start(x)
+	return x
+}
+
+// now is the time since the exchange began, and never 0.
+func (x *exchange) now() int64 { return int64(time.Since(x.start)) | 1 }
+
+// Header implements http.ResponseWriter.
+func (x *exchange) Header() http.Header { return x.w.Header() }
+
+// Unwrap implements what [http.ResponseController] looks for.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.w }
+
+// WriteHeader implements http.ResponseWriter.
+func (x *exchange) WriteHeader(code int) {
+	if x.wrote {
+		return
+	}
+	if code >= http.StatusOK { // others are hints before the answer
+		x.wrote, x.status = true, code
+	}
+	if x.edge.leaving.Load() {
+		x.w.Header()["Connection"] = closeConnection
+	}
+	x.w.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (x *exchange) Write(p []byte) (int, error) {
+	if !x.wrote {
+		x.WriteHeader(http.StatusOK)
+	}
+	written := 0
+	for {
+		part := p[written:min(len(p), written+piece)]
+		x.guard.writing.Store(x.now() + int64(x.edge.cfg.WriteTimeout))
+		n, err := x.w.Write(part)
+		x.guard.writing.Store(0)
+		written += n
+		x.sent += int64(n)
+		x.unflushed = true
+		if err != nil || written == len(p) {
+			return written, err
+		}
+	}
+}
+
+// Flush implements http.Flusher.
+func (x *exchange) Flush() { _ = x.FlushError() }
+
+// FlushError implements what [http.ResponseController] looks for.
+func (x *exchange) FlushError() error {
+	if !x.wrote {
+		x.WriteHeader(http.StatusOK)
+	}
+	x.guard.writing.Store(x.now() + int64(x.edge.cfg.WriteTimeout))
+	err := http.NewResponseController(x.w).Flush()
+	x.guard.writing.Store(0)
+	x.unflushed = false
+	return err
+}
+
+// end accounts for the exchange, and bounds what net/http does after it.
+func (x *exchange) end() {
+	x.guard.stop()
+	if x.unflushed || !x.h2 && !x.body.ended.Load() {
+		x.bound()
+	}
+	x.edge.account(x)
+}
+
+// bound sets deadlines for what is left to the server: writing what is buffered,
+// and reading a body that nobody wanted.
+func (x *exchange) bound() {
+	rc := http.NewResponseController(x.w)
+	limit := time.Now().Add(x.edge.cfg.WriteTimeout)
+	if x.unflushed {
+		_ = rc.SetWriteDeadline(limit) // a writer without deadlines is a test's
+	}
+	if !x.h2 && !x.body.ended.Load() {
+		_ = rc.SetReadDeadline(limit) // as above; the next request has its own
+	}
+}
+
+// observe takes the code of the call from gRPC's answer, once it is complete.
+func (x *exchange) observe(h http.Header) {
+	v := h["Grpc-Status"]
+	if len(v) == 0 {
+		return
+	}
+	n := 0
+	for i := range len(v[0]) {
+		n = n*10 + int(v[0][i]-'0')
+	}
+	if len(v[0]) > 2 || n < 0 || n >= len(codeNames) {
+		n = int(codes.Unknown)
+	}
+	x.code, x.coded = codes.Code(n), true
+}
+
+type exchangeKey struct{}
+
+// exchangeOf finds the exchange that a call in this process was made for.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// closeConnection is shared by all answers of an instance that leaves.
+var closeConnection = []string{"close"}

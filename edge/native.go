@@ -1,0 +1,81 @@
+package edge
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// serveNative passes a gRPC call on to the service as it is.
+func (e *Edge) serveNative(x *exchange, r *http.Request) {
+	if !x.h2 {
+		e.refuseVersion(x)
+		return
+	}
+	x.body.framing = prefixed
+	w := &nativeWriter{exchange: x}
+	e.service.ServeHTTP(w, r)
+	w.finish()
+	x.observe(x.Header())
+}
+
+// refuseVersion answers a gRPC call that came over HTTP/1.1, which cannot carry it.
+func (e *Edge) refuseVersion(x *exchange) {
+	hint := "speak HTTP/2 over TLS"
+	if x.r.TLS == nil {
+		hint = "speak HTTP/2 (the operator permits it without TLS by edge.h2c: true)"
+	}
+	x.protocol = other // nobody who speaks HTTP/1.1 reads gRPC's answer
+	x.refuse(refusedVersion, http.StatusHTTPVersionNotSupported,
+		errs.Unimplemented(ReasonHTTPVersion, "gRPC needs HTTP/2, and this request came over HTTP/1.1: %s, or use gRPC-Web, Connect or REST", hint))
+}
+
+// nativeWriter is what the service answers a gRPC call to. gRPC over net/http sends
+// the header by itself before a status that comes alone, after which no client
+// retries; this sends both as one, as gRPC's own server does (Trailers-Only in
+// PROTOCOL-HTTP2.md).
+type nativeWriter struct {
+	*exchange
+	begun bool // something was written
+}
+
+// Unwrap implements what [http.ResponseController] looks for.
+func (n *nativeWriter) Unwrap() http.ResponseWriter { return n.exchange }
+
+// WriteHeader implements http.ResponseWriter.
+func (n *nativeWriter) WriteHeader(code int) {
+	n.begun = true
+	n.exchange.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (n *nativeWriter) Write(p []byte) (int, error) {
+	n.begun = true
+	return n.exchange.Write(p)
+}
+
+// Flush implements http.Flusher. Before anything was written it waits for what
+// comes.
+func (n *nativeWriter) Flush() {
+	if n.begun {
+		n.exchange.Flush()
+	}
+}
+
+// finish completes an answer that is a status alone.
+func (n *nativeWriter) finish() {
+	h := n.Header()
+	if n.begun || h["Grpc-Status"] == nil {
+		return
+	}
+	delete(h, "Trailer")
+	for k, v := range h {
+		if name, ok := strings.CutPrefix(k, http.TrailerPrefix); ok {
+			delete(h, k)
+			h[textproto.CanonicalMIMEHeaderKey(name)] = v
+		}
+	}
+	n.WriteHeader(http.StatusOK)
+}

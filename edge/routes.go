@@ -1,0 +1,168 @@
+package edge
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/vanguard"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/edge/internal/rest"
+	"github.com/keelson-dev/keelson/edge/openapi"
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// routes is all that was made of one contract. It does not change.
+type routes struct {
+	contract   *keelson.Contract
+	methods    map[string]bool // by path, as in "/user.v1.UserService/GetUser"
+	services   map[string]bool
+	transcoder http.Handler
+	rest       *rest.Router
+	document   []byte // OpenAPI
+	etag       string // of the document
+}
+
+// current returns the routes of the service's contract, or of the one before while
+// they are made: nobody waits for that but the first of all requests.
+func (e *Edge) current() *routes {
+	now := e.routes.Load()
+	if now == nil {
+		return e.refresh()
+	}
+	if now.contract != e.service.Contract() && e.refreshing.CompareAndSwap(false, true) {
+		e.background(func() {
+			defer e.refreshing.Store(false)
+			e.refresh()
+		})
+	}
+	return now
+}
+
+// refresh makes the routes of the service's contract if they are not made yet, and
+// waits for whoever makes them.
+func (e *Edge) refresh() *routes {
+	e.making.Lock()
+	defer e.making.Unlock()
+	c := e.service.Contract()
+	if now := e.routes.Load(); now != nil && now.contract == c {
+		return now
+	}
+	made := e.routesOf(c)
+	e.routes.Store(made)
+	return made
+}
+
+// routesOf makes the routes of a contract. What cannot be served is left out and
+// told to the log: one service must not take the others away.
+func (e *Edge) routesOf(c *keelson.Contract) *routes {
+	r := &routes{contract: c, methods: map[string]bool{}, services: map[string]bool{}}
+	var all []protoreflect.ServiceDescriptor
+	if c != nil {
+		all = c.Services
+	}
+	var err error
+	if r.transcoder, err = e.transcode(r, all); err != nil {
+		e.log.Error("gRPC-Web and Connect are not served", "error", err)
+		r.transcoder = http.NotFoundHandler()
+	}
+	if r.rest, err = rest.New(e.restConfig(all)); err != nil {
+		e.log.Warn("some routes of REST are not served", "error", err)
+	}
+	if r.document, err = openapi.Document(all, e.documentInfo()); err != nil {
+		e.log.Error("there is no description of REST", "error", err)
+	}
+	sum := sha256.Sum256(r.document)
+	r.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	return r
+}
+
+func (e *Edge) restConfig(all []protoreflect.ServiceDescriptor) rest.Config {
+	return rest.Config{Services: all, Handler: http.HandlerFunc(e.innerREST), Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody)}
+}
+
+// innerREST is the service as REST sees it.
+func (e *Edge) innerREST(w http.ResponseWriter, r *http.Request) {
+	e.service.ServeHTTP(w, r)
+	if x := exchangeOf(r.Context()); x != nil {
+		x.observe(w.Header())
+	}
+}
+
+func (e *Edge) documentInfo() openapi.Info {
+	return openapi.Info{Title: e.service.Name(), Version: e.service.Config().Version}
+}
+
+// transcode makes what serves gRPC-Web and Connect.
+func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.Handler, error) {
+	var services []*vanguard.Service
+	for _, s := range all {
+		r.services[string(s.FullName())] = true
+		for i := range s.Methods().Len() {
+			r.methods[fmt.Sprintf("/%s/%s", s.FullName(), s.Methods().Get(i).Name())] = true
+		}
+		services = append(services, vanguard.NewServiceWithSchema(plainService{s}, http.HandlerFunc(e.inner),
+			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC),
+			vanguard.WithTargetCodecs(vanguard.CodecProto),
+			vanguard.WithTypeResolver(newResolver(s)),
+			vanguard.WithMaxMessageBufferBytes(e.maxBuffer)))
+	}
+	t, err := vanguard.NewTranscoder(services,
+		vanguard.WithCodec(newJSON),
+		vanguard.WithCompression(vanguard.CompressionGzip, newCompressor, e.newDecompressor))
+	if err != nil {
+		return nil, fmt.Errorf("prepare gRPC-Web and Connect: %w", err)
+	}
+	return t, nil
+}
+
+// jsonCodec is protojson, with errors that blame the request. Fields that are not
+// known are ignored, as by Connect's own servers.
+type jsonCodec struct{ vanguard.JSONCodec }
+
+func newJSON(types vanguard.TypeResolver) vanguard.Codec {
+	return jsonCodec{vanguard.JSONCodec{
+		MarshalOptions:   protojson.MarshalOptions{Resolver: types},
+		UnmarshalOptions: protojson.UnmarshalOptions{Resolver: types, DiscardUnknown: true},
+	}}
+}
+
+// Unmarshal implements vanguard.Codec.
+func (c jsonCodec) Unmarshal(data []byte, msg proto.Message) error {
+	err := c.JSONCodec.Unmarshal(data, msg)
+	if err == nil {
+		return nil
+	}
+	return connectErrorFrom(errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is no JSON of %s: %v", msg.ProtoReflect().Descriptor().FullName(), err), "")
+}
+
+// connectErrorFrom is an error of ours as the transcoder takes it.
+func connectErrorFrom(err *errs.Error, domain string) error {
+	st := errs.Status(err, domain, "")
+	made := connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
+	for _, detail := range st.Proto().GetDetails() {
+		if d, err := connect.NewErrorDetail(detail); err == nil {
+			made.AddDetail(d)
+		}
+	}
+	return made
+}
+
+// known tells whether a path is that of a method. A method that came a moment ago is
+// known too: its first call waits for the routes.
+func (e *Edge) known(r *routes, path string) (*routes, bool) {
+	if r.methods[path] {
+		return r, true
+	}
+	if r.contract != e.service.Contract() {
+		r = e.refresh()
+	}
+	return r, r.methods[path]
+}

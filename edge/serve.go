@@ -1,0 +1,234 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// ServeHTTP implements http.Handler: it serves one request in any of the
+// protocols. The header of the request is changed, as sanitising demands.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := e.begin(w, r)
+	x.correlation = e.sanitise(r)
+	media := contentType(r.Header)
+	x.protocol = classify(r, media, e.isMethod)
+	w.Header()[headerCorrelation] = x.correlation
+	e.metrics.inFlight[x.protocol].Inc()
+	e.flight.begin()
+	returned := false
+	defer func() {
+		if !returned {
+			x.panicked(recover())
+		}
+		x.end()
+		e.flight.end()
+	}()
+	e.serve(x, r, media)
+	returned = true
+}
+
+// panicked answers for a handler that did not.
+func (x *exchange) panicked(reason any) {
+	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		x.guard.stop()
+		x.edge.account(x)
+		x.edge.flight.end()
+		panic(http.ErrAbortHandler) // net/http's own way to break a connection
+	}
+	x.edge.log.Error("a handler at the edge panicked", "panic", reason, "path", x.r.URL.Path, "stack", string(debug.Stack()))
+	x.refuse(refusedPanic, http.StatusInternalServerError, errs.Internal(errs.ReasonPanic, "internal error; quote the correlation ID %s", x.correlation[0]))
+}
+
+// serve passes a request to what it is for. The order is the package's.
+func (e *Edge) serve(x *exchange, r *http.Request, media string) {
+	if x.protocol != native {
+		e.secure(x.Header(), r.TLS != nil)
+	}
+	if r.Method == "PRI" { // the preface of HTTP/2, where that is not permitted
+		e.refuseVersion(x)
+		return
+	}
+	if e.origins.check(x, r) {
+		return
+	}
+	switch {
+	case x.protocol == native:
+		e.serveNative(x, r)
+	case x.protocol.rpc():
+		e.serveRPC(x, r, media)
+	default:
+		e.servePage(x, r, media)
+	}
+}
+
+// serveRPC transcodes gRPC-Web and Connect.
+func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
+	routes, ok := e.known(e.current(), r.URL.Path)
+	if !ok {
+		e.refuseMethod(x, r, routes)
+		return
+	}
+	if err := e.checkEncoding(x, r); err != nil {
+		x.refuse(refusedEncoding, httpStatusOf(err.Code()), err)
+		return
+	}
+	if v := r.Header["Content-Type"]; len(v) == 1 && v[0] != media {
+		r.Header["Content-Type"] = []string{media} // the transcoder knows no parameters
+	}
+	json := strings.HasSuffix(media, "json")
+	b := x.body
+	switch {
+	case x.protocol.framed():
+		b.framing = prefixed
+		if json { // what is decoded here must not claim more memory than it sends
+			b.gather, b.limit = true, int64(e.cfg.MaxBody)
+		}
+	default:
+		e.prepareUnary(x, r, json)
+	}
+	if x.protocol != webText {
+		routes.transcoder.ServeHTTP(x, r)
+		return
+	}
+	b.ReadCloser = newTextReader(b.ReadCloser)
+	r.ContentLength = -1
+	r.Header["Content-Type"] = []string{typeWeb + strings.TrimPrefix(media, typeWebText)}
+	w := &textWriter{exchange: x}
+	routes.transcoder.ServeHTTP(w, r)
+	w.pad()
+}
+
+// prepareUnary prepares a unary call of the Connect protocol.
+func (e *Edge) prepareUnary(x *exchange, r *http.Request, json bool) {
+	limit := int64(e.cfg.MaxBody)
+	x.body.limit = limit
+	if r.ContentLength > limit {
+		x.body.tooLarge.Store(true)
+		x.body.err = &http.MaxBytesError{Limit: limit}
+	}
+	if json {
+		r.ContentLength = -1 // as in serveRPC
+	}
+	if r.Method == http.MethodPost {
+		r.Header["Connect-Protocol-Version"] = connectVersion
+	}
+}
+
+// connectVersion is shared by all requests.
+var connectVersion = []string{"1"}
+
+// checkEncoding refuses a compression that nobody here knows, as gRPC does.
+func (e *Edge) checkEncoding(x *exchange, r *http.Request) *errs.Error {
+	name := "Grpc-Encoding"
+	switch x.protocol {
+	case connectUnary:
+		name = "Content-Encoding"
+	case connectStream:
+		name = "Connect-Content-Encoding"
+	}
+	switch v := r.Header.Get(name); v {
+	case "", "identity", "gzip":
+		return nil
+	default:
+		return errs.Unimplemented(ReasonEncodingUnknown, "the request is compressed with %q; this service knows gzip and identity", v[:min(len(v), 32)])
+	}
+}
+
+// refuseMethod answers a call of a method that the contract does not have. Of a
+// service that it has the service itself is asked, which accounts for it.
+func (e *Edge) refuseMethod(x *exchange, r *http.Request, routes *routes) {
+	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if routes.services[service] {
+		x.refusal = refusedUnknown
+		st := e.ask(r)
+		x.edge.metrics.refused(refusedUnknown)
+		x.fail(http.StatusNotFound, st)
+		return
+	}
+	path := r.URL.Path[:min(len(r.URL.Path), maxLoggedPath)]
+	x.refuse(refusedUnknown, http.StatusNotFound, errs.Unimplemented(errs.ReasonMethodUnknown, "this server has no method %q for gRPC-Web and Connect", path))
+}
+
+// servePage serves what is no RPC protocol: documents, handlers of a main, REST.
+func (e *Edge) servePage(x *exchange, r *http.Request, media string) {
+	limit := int64(e.cfg.MaxBody)
+	if media == typeLines {
+		x.body.framing = lines
+	} else {
+		x.body.limit = limit
+		if r.ContentLength > limit {
+			x.refuse(refusedSize, http.StatusRequestEntityTooLarge, tooLarge(limit))
+			return
+		}
+	}
+	w, finish := x.compressed()
+	defer finish()
+	routes := e.current()
+	if e.serveAdded(x, w, r, routes) {
+		return
+	}
+	if _, known := routes.rest.Match(r); !known {
+		if routes = e.refreshed(routes); routes != nil {
+			_, known = routes.rest.Match(r)
+		}
+		if !known {
+			x.refuse(refusedUnknown, http.StatusNotFound, unknownRoute(r.URL.Path))
+			return
+		}
+	}
+	x.become(restful)
+	routes.rest.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+}
+
+// become tells what a request turned out to be.
+func (x *exchange) become(p protocol) {
+	m := x.edge.metrics
+	m.inFlight[x.protocol].Dec()
+	x.protocol = p
+	m.inFlight[p].Inc()
+}
+
+// serveAdded serves the description of REST and what a main added; false: the
+// request is for neither.
+func (e *Edge) serveAdded(x *exchange, w http.ResponseWriter, r *http.Request, routes *routes) bool {
+	switch r.URL.Path {
+	case "/openapi.json":
+		x.become(openAPI)
+		routes.serveDocument(w, r)
+		return true
+	case "/docs":
+		x.become(openAPI)
+		e.docs.ServeHTTP(w, r)
+		return true
+	}
+	if _, pattern := e.added.Handler(r); pattern == "" {
+		return false
+	}
+	e.added.ServeHTTP(w, r)
+	return true
+}
+
+// serveDocument serves the description of REST.
+func (r *routes) serveDocument(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "GET the document", http.StatusMethodNotAllowed)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", r.etag)
+	if req.Header.Get("If-None-Match") == r.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", typeJSON)
+	if req.Method == http.MethodGet {
+		_, _ = w.Write(r.document) // the client went away
+	}
+}
