@@ -1,0 +1,53 @@
+// Lets Vite's server answer as a gateway would.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Plugin } from "vite";
+import { AuditService } from "../../clients/typescript/src/gen/audit/v1/audit_pb.js";
+import { PlatformService } from "../../clients/typescript/src/gen/keelson/platform/v1/platform_pb.js";
+import { UserService } from "../../clients/typescript/src/gen/user/v1/user_pb.js";
+import { auditService } from "./audit.js";
+import { importUsers } from "./import.js";
+import { kill, platformService } from "./platform.js";
+import { add, userService } from "./users.js";
+
+const GIVEN = ["Ada", "Grace", "Edsger", "Barbara", "Alan", "Katherine", "Donald", "Frances", "Linus", "Radia", "Ken", "Margaret"];
+const FAMILY = ["Lovelace", "Hopper", "Dijkstra", "Liskov", "Turing", "Johnson", "Knuth", "Allen", "Torvalds", "Perlman", "Thompson", "Hamilton"];
+const TEAMS = ["infra", "design", "research", "support"];
+
+function seed(n: number): void {
+  for (let i = 0; i < n; i++) {
+    const given = GIVEN[i % GIVEN.length]!, family = FAMILY[(i * 7 + Math.floor(i / 12)) % FAMILY.length]!;
+    const id = `${given}-${family}-${i}`.toLowerCase();
+    add(id, { email: `${given}.${family}${i}@example.com`.toLowerCase(), displayName: `${given} ${family}`, givenName: given, familyName: family, labels: { team: TEAMS[i % 4]!, site: i % 2 ? "berlin" : "oslo" }, state: i % 9 === 4 ? 2 : 1 });
+  }
+}
+
+export function fakeGateway(): Plugin {
+  seed(Number(process.env.FAKE_USERS ?? 130));
+  const rpc = connectNodeAdapter({
+    routes: (router) => {
+      router.service(UserService, userService);
+      router.service(AuditService, auditService);
+      router.service(PlatformService, platformService);
+    },
+  });
+  let down = false;
+  const answer = (req: IncomingMessage, res: ServerResponse, next: () => void) => {
+    const path = req.url ?? "";
+    if (path.startsWith("/console")) return next();
+    if (path.startsWith("/fake/")) {
+      if (path === "/fake/kill" || path === "/fake/revive") kill(path === "/fake/kill");
+      if (path === "/fake/down" || path === "/fake/up") down = path === "/fake/down";
+      return void res.end("done\n");
+    }
+    if (down) return void req.socket.destroy();
+    if (path === "/") return void res.writeHead(302, { location: "/console/" }).end();
+    if (path === "/v1/users:import") return void importUsers(req, res);
+    setTimeout(() => rpc(req, res), Number(process.env.FAKE_DELAY ?? 60));
+  };
+  return {
+    name: "fake-gateway",
+    configureServer: (server) => void server.middlewares.use(answer),
+    configurePreviewServer: (server) => void server.middlewares.use(answer),
+  };
+}

@@ -1,0 +1,142 @@
+// A user service in memory, as far as the console asks for it: no filter but
+// words, states, labels and names; no limits. For development and tests of the
+// pages; never shipped.
+import { create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { BadRequestSchema, ErrorInfoSchema } from "../../clients/typescript/src/gen/google/rpc/error_details_pb.js";
+import { type User, UserSchema, type UserService, User_State as State, WatchUsersResponseSchema, WatchUsersResponse_Type as Type } from "../../clients/typescript/src/gen/user/v1/user_pb.js";
+
+type Told = { kind: "created" | "updated" | "deleted" | "undeleted" | "suspended" | "activated"; user: User; before: User | undefined };
+type Listener = (told: Told, revision: number) => void;
+
+export const store = new Map<string, User>();
+export const listeners = new Set<Listener>();
+let revision = 1;
+let version = 1;
+
+export function fault(code: Code, reason: string, message: string, fields: { field: string; description: string }[] = [], metadata: Record<string, string> = {}): ConnectError {
+  const error = new ConnectError(message, code, { "x-correlation-id": `fake${Date.now().toString(36)}` });
+  error.details.push({ desc: ErrorInfoSchema, value: { reason, domain: "user.keelson.dev", metadata } });
+  if (fields.length) error.details.push({ desc: BadRequestSchema, value: { fieldViolations: fields } });
+  return error;
+}
+
+export function put(user: User, kind: Told["kind"]): User {
+  const before = store.get(user.name);
+  const next = create(UserSchema, { ...user, etag: `"${(++version).toString(36)}"`, updateTime: timestampNow() });
+  store.set(user.name, next);
+  revision++;
+  for (const l of listeners) l({ kind, user: next, before }, revision);
+  return next;
+}
+
+export function add(id: string, init: MessageInitShape<typeof UserSchema>): User {
+  return put(create(UserSchema, { state: State.ACTIVE, createTime: timestampNow(), uid: crypto.randomUUID(), ...init, name: `users/${id}` }), "created");
+}
+
+function find(name: string): User {
+  const user = store.get(name);
+  if (!user) throw fault(Code.NotFound, "USER_NOT_FOUND", `there is no user "${name}"; it never existed or was purged`);
+  return user;
+}
+
+function live(name: string): User {
+  const user = find(name);
+  if (user.deleteTime) throw fault(Code.FailedPrecondition, "USER_DELETED", `user "${name}" is deleted; undelete it first`);
+  return user;
+}
+
+function checkEmail(email: string, but: string): void {
+  if (!/^[^@\s]+@[^@\s]+$/.test(email)) throw fault(Code.InvalidArgument, "INVALID_REQUEST", "the request is invalid", [{ field: "user.email", description: "must be an address like anna@example.com, without spaces" }]);
+  for (const u of store.values()) if (u.name !== but && !u.deleteTime && u.email.toLowerCase() === email.toLowerCase()) throw fault(Code.AlreadyExists, "EMAIL_TAKEN", "another live user has this e-mail");
+}
+
+function matcher(filter: string): (u: User) => boolean {
+  if (filter.includes("broken")) throw fault(Code.InvalidArgument, "INVALID_REQUEST", "the filter does not parse", [{ field: "filter", description: "unexpected end of the expression at column 7" }]);
+  const name = /^name = "(.*)"$/.exec(filter)?.[1];
+  if (name) return (u) => u.name === name;
+  const words = [...filter.matchAll(/display_name:"([^"]*)"/g)].map((m) => m[1]!.toLowerCase());
+  const state = /state = (\w+)/.exec(filter)?.[1];
+  return (u) => words.every((w) => `${u.displayName} ${u.email} ${u.name}`.toLowerCase().includes(w)) && (!state || State[u.state] === state);
+}
+
+function sorted(all: User[], orderBy: string): User[] {
+  const [field = "name", direction] = orderBy.split(" ");
+  const key = (u: User) => {
+    if (field === "create_time") return String(u.createTime?.seconds).padStart(12, "0") + String(u.createTime?.nanos).padStart(9, "0");
+    if (field === "update_time") return String(u.updateTime?.seconds).padStart(12, "0") + String(u.updateTime?.nanos).padStart(9, "0");
+    return field === "email" ? u.email.toLowerCase() : field === "display_name" ? u.displayName : u.name;
+  };
+  const sign = direction === "desc" ? -1 : 1;
+  return all.sort((a, b) => (key(a) < key(b) ? -sign : key(a) > key(b) ? sign : a.name < b.name ? -1 : 1));
+}
+
+const setState = (state: State, kind: "suspended" | "activated") => (req: { name: string }) => {
+  const user = live(req.name);
+  return user.state === state ? user : put({ ...user, state }, kind);
+};
+
+export const userService: Partial<ServiceImpl<typeof UserService>> = {
+  listUsers(req) {
+    const fits = matcher(req.filter);
+    const all = sorted([...store.values()].filter((u) => (req.showDeleted || !u.deleteTime) && fits(u)), req.orderBy || "name");
+    const from = Number(req.pageToken || 0);
+    const size = req.pageSize || 50;
+    return { users: all.slice(from, from + size), nextPageToken: from + size < all.length ? String(from + size) : "", revision: String(revision) };
+  },
+  getUser: (req) => find(req.name),
+  createUser(req) {
+    const id = req.userId || `u${Math.random().toString(36).slice(2, 10)}`;
+    if (!/^[a-z][a-z0-9-]{2,61}[a-z0-9]$/.test(id)) throw fault(Code.InvalidArgument, "INVALID_REQUEST", "the request is invalid", [{ field: "user_id", description: "must be 4 to 63 of a-z, 0-9 and hyphen, beginning with a letter" }]);
+    if (store.has(`users/${id}`)) throw fault(Code.AlreadyExists, "USER_ALREADY_EXISTS", "exists already", [], { deleted: "false" });
+    checkEmail(req.user?.email ?? "", "");
+    return add(id, req.user ?? {});
+  },
+  updateUser(req) {
+    const user = live(req.user!.name);
+    if (req.user!.etag && req.user!.etag !== user.etag) throw fault(Code.Aborted, "ETAG_MISMATCH", `user "${user.name}" has changed since it was read; read it again and repeat the change`, [], { current_etag: user.etag });
+    const next = { ...user };
+    for (const path of req.updateMask?.paths ?? []) {
+      if (path === "email") checkEmail(req.user!.email, user.name);
+      const key = path.replace(/_(\w)/g, (_, c: string) => c.toUpperCase()) as "email" | "displayName";
+      (next as Record<string, unknown>)[key] = req.user![key];
+    }
+    return put(next, "updated");
+  },
+  deleteUser: (req) => put({ ...live(req.name), deleteTime: timestampNow(), purgeTime: timestampNow() }, "deleted"),
+  undeleteUser(req) {
+    const { deleteTime: _, purgeTime: __, ...rest } = find(req.name);
+    return put(rest as User, "undeleted");
+  },
+  suspendUser: setState(State.SUSPENDED, "suspended"),
+  activateUser: setState(State.ACTIVE, "activated"),
+  async *watchUsers(req, context) {
+    const fits = matcher(req.filter);
+    const seen = (u: User | undefined) => !!u && (req.showDeleted || !u.deleteTime) && fits(u);
+    const queue: MessageInitShape<typeof WatchUsersResponseSchema>[] = [];
+    let wake = () => {};
+    const listener: Listener = (told, at) => {
+      const [was, is] = [seen(told.before), seen(told.user)];
+      if (!was && !is) return;
+      queue.push({ type: !was ? Type.ADDED : is ? Type.MODIFIED : Type.DELETED, user: told.user, revision: String(at) });
+      wake();
+    };
+    if (!req.startRevision && req.includeInitialState !== false) {
+      for (const u of store.values()) if (seen(u)) yield { type: Type.ADDED, user: u };
+      yield { type: Type.BOOKMARK, revision: String(revision), initialStateEnd: true };
+    }
+    listeners.add(listener);
+    try {
+      while (!context.signal.aborted) {
+        const silence = Number(req.bookmarkInterval?.seconds ?? 30n) * 1000;
+        if (!queue.length) await new Promise<void>((r) => { wake = r; setTimeout(r, silence); context.signal.addEventListener("abort", () => r()); });
+        if (!queue.length) yield { type: Type.BOOKMARK, revision: String(revision) };
+        while (queue.length) yield queue.shift()!;
+      }
+    } finally {
+      listeners.delete(listener);
+    }
+  },
+};

@@ -1,0 +1,11 @@
+import { render } from "preact";
+import { App } from "./app.js";
+import { runClock } from "./lib/clock.js";
+import { listenToHistory } from "./lib/route.js";
+import { loadConfig } from "./platform/links.js";
+import "./styles/index.css";
+
+listenToHistory();
+runClock();
+void loadConfig();
+render(<App />, document.getElementById("app")!);

@@ -1,0 +1,39 @@
+import { plural } from "../lib/format.js";
+import { type Listing, SIZES } from "../lib/listing.js";
+import { Icon } from "../ui/icon.js";
+
+interface Props {
+  listing: Listing;
+  rows: number;
+  /** The token of the next page; "" on the last one. */
+  next: string;
+  /** The tokens of the pages before, the first of which is "". */
+  before: string[];
+  turn: (page: string, before: string[]) => void;
+  change: (to: Partial<Listing>) => void;
+}
+
+/** Pager turns pages. Keyset paging knows no page numbers and no total. */
+export function Pager({ listing, rows, next, before, turn, change }: Props) {
+  const page = listing.page ? (before.length ? `Page ${before.length + 1}` : "A later page") : "First page";
+  return (
+    <nav class="pager" aria-label="Pages">
+      <span class="muted">{page} · {plural(rows, "user")}</span>
+      <label class="size">
+        <span>Per page</span>
+        <select value={String(listing.size)} onChange={(e) => change({ size: Number(e.currentTarget.value) })}>
+          {SIZES.map((n) => <option key={n} value={String(n)}>{n}</option>)}
+        </select>
+      </label>
+      <span class="pager-buttons">
+        <button type="button" class="button" disabled={!listing.page} onClick={() => turn("", [])}>First</button>
+        <button type="button" class="button" disabled={!before.length} onClick={() => turn(before[before.length - 1]!, before.slice(0, -1))}>
+          <Icon name="left" /> Previous
+        </button>
+        <button type="button" class="button" disabled={!next} onClick={() => turn(next, [...before, listing.page])}>
+          Next <Icon name="right" />
+        </button>
+      </span>
+    </nav>
+  );
+}

@@ -1,0 +1,103 @@
+// The page of users that is looked at, kept current by a watch.
+import { computed, signal } from "@preact/signals";
+import { Code, type User, type UserEvent, watchUsers } from "@keelson/client";
+import { users } from "../api/clients.js";
+import { type Problem, problemOf } from "../api/problem.js";
+import { type Listing, orderBy, requestFilter } from "../lib/listing.js";
+import { Live } from "../lib/live.js";
+import { type Page, applyChange, openPage, putUser } from "../lib/page.js";
+import { lastSeen } from "./seen.js";
+
+/** How often a quiet watch is told that it lives: a watch counts as live from its first message on. */
+export const BOOKMARKS_MS = 1000;
+
+export class UsersStore {
+  readonly page = signal<Page | undefined>(undefined);
+  readonly next = signal("");
+  readonly loading = signal(false);
+  readonly problem = signal<Problem | undefined>(undefined);
+  /** How many of what is shown would be different, were the page read now. */
+  readonly stale = computed(() => (this.page.value ? this.page.value.waiting.length + this.page.value.rows.filter((r) => r.mark).length : 0));
+
+  readonly live: Live<UserEvent>;
+  #listing: Listing | undefined;
+  #revision = "";
+  #load: AbortController | undefined;
+
+  constructor() {
+    this.live = new Live<UserEvent>(
+      (options) =>
+        watchUsers(users, {
+          ...options,
+          filter: requestFilter(this.#listing!),
+          showDeleted: this.#listing!.deleted,
+          startRevision: this.#revision,
+          initialState: false,
+          bookmarkIntervalMs: BOOKMARKS_MS,
+          relist: async () => {
+            await this.#read(options.signal);
+            return this.#revision;
+          },
+        }),
+      (event) => this.#take(event),
+    );
+  }
+
+  /** load shows a listing and follows it; what was shown stays until it is there. */
+  async load(listing: Listing): Promise<void> {
+    this.#load?.abort();
+    const abort = new AbortController();
+    this.#load = abort;
+    this.#listing = listing;
+    this.live.stop();
+    this.loading.value = true;
+    try {
+      await this.#read(abort.signal);
+      if (!abort.signal.aborted) this.live.start();
+    } catch (cause) {
+      if (!abort.signal.aborted) this.problem.value = problemOf(cause);
+    } finally {
+      if (this.#load === abort) this.loading.value = false;
+    }
+  }
+
+  /** refresh reads the page anew. */
+  refresh(): Promise<void> {
+    return this.#listing ? this.load(this.#listing) : Promise.resolve();
+  }
+
+  /** put shows the answer to a change made here. */
+  put(user: User): void {
+    if (this.page.value) this.page.value = putUser(this.page.value, user);
+  }
+
+  stop(): void {
+    this.#load?.abort();
+    this.live.stop();
+  }
+
+  async #read(abort: AbortSignal): Promise<void> {
+    const l = this.#listing!;
+    const answer = await users.listUsers(
+      { filter: requestFilter(l), orderBy: orderBy(l), showDeleted: l.deleted, pageSize: l.size, pageToken: l.page },
+      { signal: abort },
+    );
+    if (abort.aborted) return;
+    this.#revision = answer.revision;
+    this.next.value = answer.nextPageToken;
+    this.problem.value = undefined;
+    this.page.value = openPage(answer.users, l.order, l.page === "", answer.nextPageToken === "");
+  }
+
+  #take(event: UserEvent): void {
+    if ("revision" in event && event.revision) this.#revision = event.revision;
+    if (!("user" in event)) return;
+    lastSeen.value = event.user;
+    if (this.page.value) this.page.value = applyChange(this.page.value, event.kind, event.user);
+  }
+}
+
+/** What is wrong with the filter typed, if that is the problem. */
+export function filterFault(p: Problem | undefined): string | undefined {
+  return p?.code === Code.InvalidArgument ? p.fieldViolations.find((f) => f.field === "filter")?.description : undefined;
+}

@@ -1,0 +1,87 @@
+import { useEffect, useState } from "preact/hooks";
+import { type Listing, isExpression } from "../lib/listing.js";
+import { Icon } from "../ui/icon.js";
+
+const STATES: { state: Listing["state"]; label: string }[] = [
+  { state: "", label: "All" },
+  { state: "active", label: "Active" },
+  { state: "suspended", label: "Suspended" },
+];
+
+const ORDERS: { value: string; label: string }[] = [
+  { value: "name", label: "User ID" },
+  { value: "display_name", label: "Display name" },
+  { value: "email", label: "E-mail" },
+  { value: "create_time desc", label: "Newest first" },
+  { value: "create_time", label: "Oldest first" },
+  { value: "update_time desc", label: "Lately changed" },
+];
+
+export function Toolbar({ listing, fault, change }: { listing: Listing; fault: string | undefined; change: (to: Partial<Listing>) => void }) {
+  return (
+    <div class="toolbar">
+      <FilterBox listing={listing} fault={fault} change={change} />
+      <div class="segments" role="group" aria-label="State">
+        {STATES.map((s) => (
+          <button type="button" key={s.state} aria-pressed={listing.state === s.state} onClick={() => change({ state: s.state })}>{s.label}</button>
+        ))}
+      </div>
+      <label class="check">
+        <input type="checkbox" checked={listing.deleted} onChange={(e) => change({ deleted: e.currentTarget.checked })} />
+        Show deleted
+      </label>
+      <label class="sort">
+        <span>Sort</span>
+        <OrderSelect listing={listing} change={change} />
+      </label>
+    </div>
+  );
+}
+
+function OrderSelect({ listing, change }: { listing: Listing; change: (to: Partial<Listing>) => void }) {
+  const value = listing.order.field + (listing.order.descending ? " desc" : "");
+  const orders = ORDERS.some((o) => o.value === value) ? ORDERS : [...ORDERS, { value, label: value.replace("_", " ").replace(" desc", ", descending") }];
+  const pick = (picked: string) => {
+    const [field, direction] = picked.split(" ");
+    change({ order: { field: field as Listing["order"]["field"], descending: direction === "desc" } });
+  };
+  return (
+    <select value={value} onChange={(e) => pick(e.currentTarget.value)}>
+      {orders.map((o) => <option key={o.value} value={o.value}>{o.label}</option>)}
+    </select>
+  );
+}
+
+/** FilterBox applies what is typed on Enter, and plain words also shortly after typing. */
+function FilterBox({ listing, fault, change }: { listing: Listing; fault: string | undefined; change: (to: Partial<Listing>) => void }) {
+  const [typed, setTyped] = useState(listing.filter);
+  useEffect(() => setTyped(listing.filter), [listing.filter]);
+  useEffect(() => {
+    if (typed.trim() === listing.filter || isExpression(typed)) return;
+    const timer = setTimeout(() => change({ filter: typed.trim() }), 400);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  const submit = (e: Event) => {
+    e.preventDefault();
+    if (typed.trim() !== listing.filter) change({ filter: typed.trim() });
+  };
+  return (
+    <form class="filter" role="search" onSubmit={submit}>
+      <Icon name="search" />
+      <input
+        type="search"
+        value={typed}
+        placeholder="Search, or filter such as labels.team = &quot;infra&quot;"
+        aria-label="Search or filter users"
+        aria-invalid={fault ? true : undefined}
+        aria-describedby={fault ? "filter-fault" : "filter-hint"}
+        spellcheck={false}
+        autocomplete="off"
+        onInput={(e) => setTyped(e.currentTarget.value)}
+      />
+      <span id="filter-hint" class="sr-only">Words are looked for in names and e-mails. An expression such as state = SUSPENDED is applied with Enter.</span>
+      {isExpression(typed) && typed.trim() !== listing.filter && <kbd class="filter-enter">Enter ↵</kbd>}
+      {fault && <p id="filter-fault" class="field-error" role="alert"><Icon name="alert" /> {fault}</p>}
+    </form>
+  );
+}
