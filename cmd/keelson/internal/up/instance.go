@@ -80,7 +80,7 @@ func (i *instance) run(ctx context.Context, started chan<- error) {
 func (i *instance) set(s State, r *running) {
 	row := Row{Service: i.service.Name, Instance: i.id(), State: s}
 	if r != nil {
-		row.PID, row.GRPC, row.Ops = r.pid, r.in.Address, r.in.OpsAddress
+		row.PID, row.GRPC, row.Ops, row.Edge = r.pid, r.in.Address, r.in.OpsAddress, r.in.Meta["edge_address"]
 	}
 	i.platform.set(i, row)
 }

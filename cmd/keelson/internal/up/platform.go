@@ -47,6 +47,8 @@ type Service struct {
 	Args []string `yaml:"args" doc:"arguments of the program"`
 	// Env is the environment of its instances, over that of the platform.
 	Env map[string]string `yaml:"env" doc:"environment variables of its instances"`
+	// Open are pages that it serves to browsers, which up suggests.
+	Open []string `yaml:"open" doc:"paths of pages of its edge that up suggests, such as /console/"`
 	// Try are commands that up suggests, without the name of the program.
 	Try []string `yaml:"try" doc:"commands of this program that up suggests, such as: call user ListUsers"`
 }
@@ -93,6 +95,11 @@ func (f *File) Validate() error {
 		seen[s.Name] = true
 		if s.Package == "" {
 			fault(at+".package", "is missing", "give the Go package of the service's main, such as ./services/user/cmd/user")
+		}
+		for j, page := range s.Open {
+			if !strings.HasPrefix(page, "/") {
+				fault(fmt.Sprintf("%s.open[%d]", at, j), fmt.Sprintf("%q is no path", page), "begin it with a slash, as in /console/")
+			}
 		}
 		faults = append(faults, checkEnv(at+".env", s.Env)...)
 	}

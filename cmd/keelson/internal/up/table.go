@@ -56,6 +56,7 @@ type Row struct {
 	Service, Instance string
 	PID               int
 	GRPC, Ops         string
+	Edge              string // where browsers reach it; not a column
 	State             State
 	Restarts          int
 }

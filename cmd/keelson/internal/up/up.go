@@ -288,13 +288,31 @@ func (p *platform) welcome(took time.Duration) {
 	rows := slices.Clone(p.rows)
 	p.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s\n\nready in %.1fs. Try, in another terminal:\n", Table(rows, p.color), took.Seconds())
+	fmt.Fprintf(&b, "\n%s\n\nready in %.1fs.", Table(rows, p.color), took.Seconds())
+	if pages := p.pages(rows); len(pages) > 0 {
+		fmt.Fprintf(&b, " Open %s in a browser.", strings.Join(pages, " or "))
+	}
+	b.WriteString("\nTry, in another terminal:\n")
 	for _, line := range p.suggestions(rows) {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	b.WriteString("Ctrl-C drains and stops. The logs follow.\n")
 	p.out.note(b.String())
 	p.out.release(true)
+}
+
+// pages are the addresses of pages for browsers.
+func (p *platform) pages(rows []Row) (urls []string) {
+	for _, g := range p.groups {
+		at := slices.IndexFunc(rows, func(r Row) bool { return r.Service == g.service.Name && r.Edge != "" })
+		if at < 0 {
+			continue
+		}
+		for _, path := range g.service.Open {
+			urls = append(urls, "http://"+rows[at].Edge+path)
+		}
+	}
+	return urls
 }
 
 // suggestions are commands that work as they stand.
