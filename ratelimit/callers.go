@@ -43,11 +43,16 @@ func (c *callers) init(most int) {
 }
 
 func (c *callers) take(k key, s size, now time.Time) (time.Duration, bool) {
+	return c.find(k, s, now).take(s, now)
+}
+
+// find returns the bucket of a caller.
+func (c *callers) find(k key, s size, now time.Time) *bucket {
 	sh := &c.shards[0]
 	if len(c.shards) > 1 {
 		sh = &c.shards[maphash.Comparable(c.seed, k)%uint64(len(c.shards))]
 	}
-	return sh.find(k, s, now).take(s, now)
+	return sh.find(k, s, now)
 }
 
 // find returns the bucket of a caller, a full one if there is none.
