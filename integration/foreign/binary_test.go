@@ -74,11 +74,18 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
-// start runs the binary of a service on ports of its own choice until the test
-// ends, and returns where it listens. The service has to drain and exit with 0.
+// start runs the binary of a service, alone in a registry, until the test ends.
 func start(t *testing.T, binary string, env ...string) discovery.Instance {
 	t.Helper()
-	registry, data, log := t.TempDir(), t.TempDir(), &logBuffer{}
+	return startIn(t, t.TempDir(), binary, env...)
+}
+
+// startIn runs the binary of a service, which is called as it is, on ports of its
+// own choice until the test ends, and returns where it listens. The service has
+// to drain and exit with 0.
+func startIn(t *testing.T, registry, binary string, env ...string) discovery.Instance {
+	t.Helper()
+	data, log := t.TempDir(), &logBuffer{}
 	cmd := exec.Command(binary)
 	cmd.Dir = data
 	cmd.Stdout, cmd.Stderr = log, log
@@ -97,7 +104,7 @@ func start(t *testing.T, binary string, env ...string) discovery.Instance {
 			t.Logf("the service's log:\n%s", log)
 		}
 	})
-	return await(t, registry, ended)
+	return await(t, registry, filepath.Base(binary), ended)
 }
 
 // environment is that of this process without what is meant for tests: a service
@@ -106,9 +113,9 @@ func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "KEELSON_") })
 }
 
-// await returns the instance once it stands in the registry, which it enters
-// when it serves.
-func await(t *testing.T, registry string, ended chan error) discovery.Instance {
+// await returns the instance of a service once it stands in the registry, which
+// it enters when it serves.
+func await(t *testing.T, registry, service string, ended chan error) discovery.Instance {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
@@ -123,8 +130,9 @@ func await(t *testing.T, registry string, ended chan error) discovery.Instance {
 			t.Fatalf("the service did not register within %s", startTimeout)
 		case <-tick.C:
 		}
-		if list, err := file.List(registry); err == nil && len(list) == 1 {
-			return list[0]
+		list, err := file.List(registry)
+		if i := slices.IndexFunc(list, func(in discovery.Instance) bool { return in.Service == service }); err == nil && i >= 0 {
+			return list[i]
 		}
 	}
 }
