@@ -128,3 +128,11 @@ func correlationID(r *http.Request) string {
 	}
 	return call.NewCorrelationID()
 }
+
+// correlate takes the correlation ID that the server knows the call by, which is
+// another one only if it did not take ours.
+func (x *exchange) correlate(trailer http.Header) {
+	if id := trailer.Get(correlationHeader); call.ValidCorrelationID(id) {
+		x.id = id
+	}
+}

@@ -160,6 +160,7 @@ func (x *exchange) refused(s *inproc.Stream) bool {
 		return false
 	}
 	x.rt.copyHeaders(x.w.Header(), s.Header(), s.Trailer())
+	x.correlate(s.Trailer())
 	x.failWith(s.Status(), 0)
 	return true
 }

@@ -117,6 +117,7 @@ func (x *exchange) unary(c *inproc.Call) {
 		return
 	}
 	x.rt.copyHeaders(x.w.Header(), reply.Header, reply.Trailer)
+	x.correlate(reply.Trailer)
 	if reply.Status.Code() != codes.OK {
 		x.failWith(reply.Status, 0)
 		return

@@ -252,6 +252,7 @@ func (u *upload) relay(ctx context.Context) {
 		w.end(st)
 	case st.Code() != codes.OK:
 		u.x.rt.copyHeaders(u.x.w.Header(), u.s.Header(), u.s.Trailer())
+		u.x.correlate(u.s.Trailer())
 		u.x.failWith(st, code)
 		_ = u.rc.Flush() // the upload may go on
 	default:
