@@ -98,6 +98,28 @@ func TestAStaleAnswerAddsAndTakesNothingAway(t *testing.T) {
 	})
 }
 
+func TestInstancesThatServeDoNotMoveToWhereTheyWereLongAgo(t *testing.T) {
+	for name, stale := range map[string]string{"stale": "no leader", "said to be up to date": ""} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				r.answer("a", "b", "c")
+				r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c")
+				old := list("x", "y", "z")
+				old.Stale = stale
+				for i, id := range []string{"a", "b", "c"} {
+					old.Instances[i].ID = id
+				}
+				r.update(old)
+				r.want("aabbcc", "held")
+				r.pass(time.Minute)
+				r.want("aabbcc", "held")
+				r.answer("a", "b", "c")
+				r.want("abc", "accepted")
+			})
+		})
+	}
+}
+
 func TestAnAnswerWithoutAChangeEndsWhatAStaleOneLeftOpen(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.answer("a", "b", "c", "d", "e")

@@ -81,7 +81,7 @@ func (l *list) answer(now time.Time, next []entry, stale bool) decision {
 	if len(l.entries) == 0 || !l.fresh && len(next) > 0 && !stale {
 		return l.replace(next)
 	}
-	missing := l.missing(next)
+	missing := l.missing(next, stale)
 	many := 2*len(missing) >= len(l.entries)
 	merged, doubted := slices.Clone(next), false
 	for _, e := range missing {
@@ -156,9 +156,10 @@ func (l *list) adopt(entries []entry) {
 	}
 }
 
-// missing returns the entries in effect that the answer does not name. One whose ID or address now belongs to another entry is not
-// missing but replaced.
-func (l *list) missing(next []entry) []entry {
+// missing returns the entries in effect that the answer does not name. One whose address now belongs to another ID is not missing but
+// replaced, and so is one whose ID now has another address, unless its connections are up or the answer is stale: a server that has just
+// started tells for a moment where instances were long ago.
+func (l *list) missing(next []entry, stale bool) []entry {
 	ids, addrs := make(map[string]struct{}, len(next)), make(map[string]struct{}, len(next))
 	for i := range next {
 		ids[next[i].inst.ID], addrs[next[i].inst.Address] = struct{}{}, struct{}{}
@@ -166,10 +167,10 @@ func (l *list) missing(next []entry) []entry {
 	var out []entry
 	for i := range l.entries {
 		e := &l.entries[i]
-		if _, ok := ids[e.inst.ID]; ok {
+		if _, ok := addrs[e.inst.Address]; ok {
 			continue
 		}
-		if _, ok := addrs[e.inst.Address]; !ok {
+		if _, ok := ids[e.inst.ID]; !ok || stale || l.look(e.inst) == evidenceUp {
 			out = append(out, *e)
 		}
 	}
