@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/edge"
 )
 
 // Config is everything the gateway can be told: the chassis's settings and its
@@ -30,6 +31,10 @@ type Config struct {
 	ReadyTimeout time.Duration `yaml:"ready_timeout" default:"2s" min:"1ms" doc:"how long a call waits for a ready instance of its service before it is answered UNAVAILABLE"`
 	// Limits bounds how many calls each client may make.
 	Limits LimitsConfig `yaml:"limits"`
+	// Edge is the listener of browsers and the public.
+	Edge edge.Config `yaml:"edge"`
+	// Platform is what the console shows.
+	Platform PlatformConfig `yaml:"platform"`
 }
 
 // ServiceConfig is one service on the allow-list.
@@ -97,9 +102,14 @@ type RedisConfig struct {
 // The most services on the allow-list.
 const maxServices = 1000
 
+// connectionGrace is how long streams on a connection that reached its age may go
+// on: watches of the services behind end themselves after ten minutes.
+const connectionGrace = 11 * time.Minute
+
 // DefaultConfig is the configuration before anything was loaded.
 func DefaultConfig() Config {
 	var cfg Config
+	cfg.GRPC.ConnectionGrace = connectionGrace
 	cfg.Services = []ServiceConfig{{"user.v1.UserService", "user"}, {"audit.v1.AuditService", "audit"}}
 	return cfg
 }
@@ -109,6 +119,12 @@ func (c *Config) Validate() error {
 	faults := c.checkServices()
 	if a := c.GRPC.Address; !c.Public && !isLoopback(a) {
 		faults = append(faults, fmt.Errorf("grpc.address: %q can be reached from other machines, and the gateway asks nobody who they are: everybody could call what it exposes; listen on 127.0.0.1, or set public: true if that is meant", a))
+	}
+	if a := c.Edge.Address; a != "off" && !c.Edge.Public && !isLoopback(a) {
+		faults = append(faults, fmt.Errorf("edge.address: %q can be reached from other machines, and the gateway asks nobody who they are; listen on 127.0.0.1, or set edge.public: true if that is meant", a))
+	}
+	if age := c.Platform.MaxAge; c.GRPC.ConnectionGrace > 0 && c.GRPC.ConnectionGrace <= age {
+		faults = append(faults, fmt.Errorf("platform.max_age: %s is not below grpc.connection_age_grace (%s): a watch that began on an old connection would be cut off; lower it or raise the grace", age, c.GRPC.ConnectionGrace))
 	}
 	return errors.Join(append(faults, c.Limits.check()...)...)
 }

@@ -104,21 +104,21 @@ func newGateway(t testing.TB, f *fake, change ...func(*setup)) *gateway {
 	s := &setup{log: io.Discard}
 	c := &s.config
 	c.Services = []internal.ServiceConfig{{Service: echoService, Target: "passthrough:///backend"}}
-	c.Ops.Address, c.Debug.Address, c.Log.Format, c.Environment = "off", "off", "json", "test"
+	c.Ops.Address, c.Debug.Address, c.Edge.Address, c.Log.Format, c.Environment = "off", "off", "off", "json", "test"
 	c.Drain.Propagation, c.Drain.Quiet, c.Drain.Streams = time.Millisecond, time.Millisecond, time.Second
 	for _, f := range change {
 		f(s)
 	}
-	options, err := internal.Options(s.config)
+	gw, err := internal.New(s.config, internal.WithDialOptions(grpc.WithContextDialer(f.dial)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := bufconn.Listen(1 << 20)
-	service, err := keelson.New("gateway", s.config.Config, append(options, keelson.WithListener(l), keelson.WithLogOutput(s.log))...)
+	service, err := keelson.New("gateway", s.config.Config, append(gw.Options(), keelson.WithListener(l), keelson.WithLogOutput(s.log))...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := internal.Register(service, s.config, internal.WithDialOptions(grpc.WithContextDialer(f.dial))); err != nil {
+	if err := gw.Register(service); err != nil {
 		t.Fatal(err)
 	}
 	if s.keep != nil {

@@ -6,11 +6,13 @@
 // by reflection.go. forward.go passes on unary calls and relay.go streams, by the
 // links of link.go; metadata.go says what of their metadata goes through, and
 // errors.go what their ends are to the client. limit.go bounds what each client
-// may call.
+// may call, whom clients.go tells apart. The files of the platform service begin
+// with platform.
 package internal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/edge"
 )
 
 // Name is the name under which the gateway is registered and found.
@@ -31,69 +34,103 @@ func Run(ctx context.Context, args []string) error {
 	if err := keelson.LoadConfig(&cfg, args); err != nil {
 		return err
 	}
-	options, err := Options(cfg)
+	g, err := New(cfg)
 	if err != nil {
 		return err
 	}
-	service, err := keelson.New(Name, cfg.Config, options...)
+	service, err := keelson.New(Name, cfg.Config, g.Options()...)
 	if err != nil {
 		return err
 	}
-	if err := Register(service, cfg); err != nil {
+	if err := g.Register(service); err != nil {
 		return err
 	}
 	return service.Run(ctx)
 }
 
-// An Option changes what Register makes.
-type Option interface{ apply(*gateway) }
+// An Option changes a Gateway at its making.
+type Option interface{ apply(*Gateway) }
 
-type optionFunc func(*gateway)
+type optionFunc func(*Gateway)
 
-func (f optionFunc) apply(g *gateway) { f(g) }
+func (f optionFunc) apply(g *Gateway) { f(g) }
 
 // WithDialOptions adds options to the connections to backends, after the
 // chassis's.
 func WithDialOptions(o ...grpc.DialOption) Option {
-	return optionFunc(func(g *gateway) { g.dialOptions = append(g.dialOptions, o...) })
+	return optionFunc(func(g *Gateway) { g.dialOptions = append(g.dialOptions, o...) })
 }
 
-// gateway is what one instance forwards.
-type gateway struct {
-	service     *keelson.Service
+// Gateway is what one instance forwards: make it, make a chassis service with its
+// Options, and Register it there, once.
+type Gateway struct {
 	cfg         Config
 	dialOptions []grpc.DialOption
-	drain       *drain
-	metrics     *instruments
-	backends    []*backend
+	files       map[string]description // what the files say of services
+	limiter     *limiter
+
+	service  *keelson.Service
+	drain    *drain
+	metrics  *instruments
+	backends []*backend
 }
 
-// Register adds the gateway to a chassis service that was made with Options: it
-// exposes the services on the allow-list.
-func Register(service *keelson.Service, cfg Config, opts ...Option) error {
+// New makes a gateway. It reads the files of descriptors, and starts nothing. The
+// error reports what is wrong with the configuration.
+func New(cfg Config, opts ...Option) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
-		return err
+		return nil, err
 	}
-	g := &gateway{service: service, cfg: cfg, drain: newDrain()}
+	g := &Gateway{cfg: cfg, limiter: &limiter{clients: newClients(cfg.Limits)}, drain: newDrain()}
 	for _, o := range opts {
 		o.apply(g)
 	}
+	var names []string
+	for _, s := range cfg.Services {
+		names = append(names, s.Service)
+	}
+	var err error
+	g.files, err = loadDescriptors(cfg.Descriptors, names)
+	return g, err
+}
+
+// Options are what the gateway wants of its chassis.
+func (g *Gateway) Options() []keelson.Option {
+	options := []keelson.Option{keelson.WithErrorDomain(Domain), keelson.WithFrames()}
+	for _, d := range g.files { // so that the configuration can name their methods
+		options = append(options, keelson.WithDescriptors(d.ServiceDescriptor))
+	}
+	return append(options, g.limiter.options()...)
+}
+
+// Register adds the gateway to a chassis service that was made with its Options:
+// it exposes the services on the allow-list, and serves the platform service and
+// the edge.
+func (g *Gateway) Register(service *keelson.Service) error {
+	g.service = service
 	var err error
 	if g.metrics, err = newInstruments(service.Registerer()); err != nil {
 		return fmt.Errorf("register the metrics of the gateway: %w", err)
 	}
-	if err := g.makeBackends(); err != nil {
+	g.limiter.metrics = g.metrics
+	if err := errors.Join(g.prepareLimits(service), g.makeBackends()); err != nil {
+		return err
+	}
+	if err := RegisterPlatform(service, g.cfg.Platform, g.cfg.Services); err != nil {
+		return err
+	}
+	if _, err := edge.New(service, g.cfg.Edge); err != nil {
 		return err
 	}
 	service.OnStart("forwarding", func(context.Context) error { return g.start() })
 	service.Go("forwarding", g.run)
-	service.OnStop("forwarding", func(ctx context.Context) error { return g.wait(ctx) })
+	service.OnStop("forwarding", g.wait)
 	return nil
 }
 
 // makeBackends makes one backend for each target. It dials them, which connects
 // to nothing, to find faults early.
-func (g *gateway) makeBackends() error {
+func (g *Gateway) makeBackends() error {
 	for _, s := range g.cfg.Services {
 		i := slices.IndexFunc(g.backends, func(b *backend) bool { return b.target == s.Target })
 		if i < 0 {
@@ -109,7 +146,7 @@ func (g *gateway) makeBackends() error {
 	return nil
 }
 
-func (g *gateway) newBackend(target string) (*backend, error) {
+func (g *Gateway) newBackend(target string) (*backend, error) {
 	r := g.cfg.Reflection
 	r.Refresh, r.MaxSize = orDefault(r.Refresh, time.Minute), orDefault(r.MaxSize, 4<<20)
 	b := &backend{
@@ -124,17 +161,9 @@ func (g *gateway) newBackend(target string) (*backend, error) {
 }
 
 // start exposes the services.
-func (g *gateway) start() error {
-	var names []string
-	for _, s := range g.cfg.Services {
-		names = append(names, s.Service)
-	}
-	fromFiles, err := loadDescriptors(g.cfg.Descriptors, names)
-	if err != nil {
-		return err
-	}
+func (g *Gateway) start() error {
 	for _, b := range g.backends {
-		if err := b.start(fromFiles); err != nil {
+		if err := b.start(g.files); err != nil {
 			return err
 		}
 	}
@@ -142,7 +171,7 @@ func (g *gateway) start() error {
 }
 
 // run keeps up with all backends, until the context ends.
-func (g *gateway) run(ctx context.Context) error {
+func (g *Gateway) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { g.drain.run(ctx) })
 	for _, b := range g.backends {
@@ -153,7 +182,7 @@ func (g *gateway) run(ctx context.Context) error {
 }
 
 // wait waits for the goroutines of streams, whose handlers have returned.
-func (g *gateway) wait(ctx context.Context) error {
+func (g *Gateway) wait(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
