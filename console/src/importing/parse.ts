@@ -1,5 +1,6 @@
 // Files of users: CSV (RFC 4180, any of , ; and tab) and NDJSON.
 
+/** The content of a user, as CreateUserRequest.user takes it. */
 export interface ImportUser {
   email: string;
   displayName: string;
@@ -121,11 +122,14 @@ export function parseCsv(text: string): Parsed {
   return out;
 }
 
+/** What the failed rows of an import have before a cell that a spreadsheet would run. */
+export const GUARD = /^'(?=[=+\-@])/;
+
 function rowOf(record: CsvRecord, targets: (Target | undefined)[]): Item {
   const item: Item = { line: record.line, userId: "", user: { email: "", displayName: "", givenName: "", familyName: "", labels: {} } };
   record.cells.forEach((cell, i) => {
     const target = targets[i];
-    const value = cell.trim();
+    const value = cell.trim().replace(GUARD, "");
     if (!target || !value) return;
     if (target.to === "label") item.user.labels[target.key] = value;
     else if (target.to === "labels") Object.assign(item.user.labels, pairs(value));
@@ -186,8 +190,3 @@ function readCsv(text: string, separator: string): { records: CsvRecord[]; unclo
   return { records, unclosed: quoted ? opened : 0 };
 }
 
-/** toCsvCell quotes where it must; a cell that a spreadsheet would run gets a quote before it. */
-export function toCsvCell(text: string): string {
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\n\r;]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}

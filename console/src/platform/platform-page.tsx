@@ -1,3 +1,4 @@
+import "./platform.css";
 import { useEffect } from "preact/hooks";
 import { plural } from "../lib/format.js";
 import { announce } from "../ui/announce.js";

@@ -152,7 +152,7 @@ function InstanceRow({ service, i, self }: { service: string; i: Instance; self:
         <td role="cell" data-label="p50" class="number">{t?.p50 ? latency(secondsOf(t.p50)) : "–"}</td>
         <td role="cell" data-label="p99" class="number">{t?.p99 ? latency(secondsOf(t.p99)) : "–"}</td>
       </>}
-      <td role="cell" data-label="Version" class="mono">{i.version || "–"}</td>
+      <td role="cell" data-label="Version"><span class="mono">{i.version || "–"}</span></td>
     </tr>
   );
 }
