@@ -10,21 +10,23 @@ import (
 )
 
 // takesIfMatch says whether the request, or the resource in its body, has an
-// entity tag that If-Match can set.
+// entity tag that If-Match can set, or whether a read can be compared with it.
 func (b binding) takesIfMatch() bool {
-	if b.method.IsStreamingClient() || b.method.IsStreamingServer() || b.verb == http.MethodGet {
+	if b.method.IsStreamingClient() || b.method.IsStreamingServer() || b.creates() {
 		return false
+	}
+	if b.reads() {
+		return b.answersETag()
 	}
 	request := b.method.Input()
 	if textField(request, etagField) != nil {
 		return true
 	}
-	if b.body == "" || b.body == "*" {
-		return false
-	}
-	field := fieldAt(request, b.body)
-	return field.Message() != nil && !field.IsList() && !field.IsMap() && textField(field.Message(), etagField) != nil && !b.creates()
+	field := request.Fields().ByName(protoreflect.Name(b.body))
+	return field != nil && field.Message() != nil && !field.IsList() && !field.IsMap() && textField(field.Message(), etagField) != nil
 }
+
+func (b binding) reads() bool { return b.verb == http.MethodGet }
 
 // answersETag says whether the answer has an entity tag.
 func (b binding) answersETag() bool {
@@ -32,11 +34,18 @@ func (b binding) answersETag() bool {
 }
 
 // answersNotModified says whether If-None-Match may be answered with 304.
-func (b binding) answersNotModified() bool { return b.verb == http.MethodGet && b.answersETag() }
+func (b binding) answersNotModified() bool { return b.reads() && b.answersETag() }
 
 // creates says whether the answer is 201 with the address of what was made.
 func (b binding) creates() bool {
-	return b.verb == http.MethodPost && strings.HasPrefix(string(b.method.Name()), "Create") && !b.method.IsStreamingServer()
+	return b.verb == http.MethodPost && strings.HasPrefix(string(b.method.Name()), "Create") &&
+		!b.method.IsStreamingClient() && !b.method.IsStreamingServer() && b.method.Output().FullName() != operationName
+}
+
+// validates says whether a request may ask for the checks alone (AIP-163).
+func (b binding) validates() bool {
+	field := b.method.Input().Fields().ByName("validate_only")
+	return field != nil && field.Kind() == protoreflect.BoolKind && !field.IsList()
 }
 
 // resumes says whether Last-Event-ID goes on with a broken stream.
@@ -47,17 +56,19 @@ func (b binding) resumes() bool {
 // responses describes the answers of a binding.
 func (w *writer) responses(b binding, named bool) *object {
 	made := &object{}
-	headers := newObject("X-Correlation-Id", ref("headers", "correlationId"))
-	status := 200
+	succeeds := func(status int, more ...any) {
+		headers := newObject("X-Correlation-Id", ref("headers", "correlationId")).merge(newObject(more...))
+		if b.answersETag() {
+			headers.set("ETag", ref("headers", "etag"))
+		}
+		made.set(strconv.Itoa(status), newObject("description", answered(b, status), "headers", headers, "content", w.answer(b)))
+	}
+	if !b.creates() || b.validates() {
+		succeeds(http.StatusOK)
+	}
 	if b.creates() {
-		status = 201
-		headers.set("Location", ref("headers", "location"))
+		succeeds(http.StatusCreated, "Location", ref("headers", "location"))
 	}
-	if b.answersETag() {
-		headers.set("ETag", ref("headers", "etag"))
-	}
-	made.set(strconv.Itoa(status), newObject(
-		"description", answered(b, status), "headers", headers, "content", w.answer(b)))
 	if b.answersNotModified() {
 		made.set("304", ref("responses", "notModified"))
 	}
@@ -79,8 +90,10 @@ func answered(b binding, status int) string {
 	switch {
 	case b.method.IsStreamingServer():
 		about = "Messages as they come. " + about
-	case status == 201:
+	case status == http.StatusCreated:
 		about = "It was created. " + about
+	case b.creates():
+		about = "It would be created: `validateOnly` was set. " + about
 	}
 	if about == "" {
 		return "It was done."
@@ -91,17 +104,21 @@ func answered(b binding, status int) string {
 // answer describes the body of an answer that is no error.
 func (w *writer) answer(b binding) *object {
 	schema := w.schemas.message(b.method.Output(), output)
+	whole := b.method.Output()
 	if b.response != "" {
-		schema = w.schemas.value(fieldAt(b.method.Output(), b.response), output)
+		field := fieldAt(b.method.Output(), b.response)
+		schema, whole = w.schemas.value(field, output), field.Message()
 	}
-	lines := newObject(mediaLines, newObject(
-		"schema", newObject("type", "string", "description", linesText),
-		"x-line-schema", newObject("anyOf", []any{schema, errorLine(w.schemas)})))
+	if isHTTPBody(whole) {
+		return newObject(mediaAny, newObject("schema", newObject("description", bytesText)))
+	}
+	lines := newObject("schema", newObject("type", "string", "description", linesText),
+		"x-line-schema", newObject("anyOf", []any{schema, lastLine(w.schemas)}))
 	switch {
 	case b.method.IsStreamingClient():
-		return lines
+		return newObject(mediaLines, lines)
 	case b.method.IsStreamingServer():
-		return w.events(b, schema).merge(lines)
+		return newObject(mediaEvents, w.events(b, schema), mediaLines, lines)
 	}
 	return content(schema, mediaJSON)
 }
@@ -113,14 +130,14 @@ func (w *writer) events(b binding, schema *object) *object {
 		text += " The ID of an event is the field `" + b.resumeField(b.method.Output(), methodPolicy(b.method).GetResume().GetResponseField()) +
 			"`; a browser that connects again sends the last one as Last-Event-ID, and the stream goes on after it."
 	}
-	return newObject(mediaEvents, newObject(
+	return newObject(
 		"schema", newObject("type", "string", "description", text),
 		"x-event-schema", schema,
 		"x-events", newObject(
 			"message", newObject("description", "A message of the stream.", "schema", schema),
-			"end", newObject("description", "The stream is complete. The last event.", "schema", newObject("type", "object")),
+			"end", newObject("description", "The stream is complete. The last event.", "schema", newObject("type", "object", "maxProperties", 0)),
 			"error", newObject("description", "The stream broke. The last event.", "schema", statusSchema(w.schemas)),
-		)))
+		))
 }
 
 func (b binding) resumeField(m protoreflect.MessageDescriptor, name string) string {
@@ -131,14 +148,16 @@ func (b binding) resumeField(m protoreflect.MessageDescriptor, name string) stri
 }
 
 const (
-	eventsText = "Server-sent events. An event without a name is a message of the stream, as JSON in `data`. " +
-		"The last event is always `end` (the stream is complete) or `error` (a google.rpc.Status): a stream that ends without either was cut."
-	linesText = "One message of the stream as JSON on each line (NDJSON). A stream that fails ends with a line `{\"error\": ...}`, a google.rpc.Status."
+	eventsText = "Server-sent events. An event `message` has a message of the stream as JSON in its data; `x-event-schema` is its schema. " +
+		"The last event is always `end` (the stream is complete) or `error` (a google.rpc.Status): a stream without either was cut off."
+	linesText = "A message of the stream as JSON on each line (NDJSON); `x-line-schema` is the schema of a line. " +
+		"The last line is always `{\"status\": ...}`, a google.rpc.Status whose code is 0 when the stream is complete: a stream without it was cut off."
+	bytesText = "What the service says it is, as it is: Content-Type names it (google.api.HttpBody)."
 )
 
-// errorLine is the line that ends a stream which failed.
-func errorLine(s *schemas) *object {
-	return newObject("type", "object", "properties", newObject("error", statusSchema(s)), "required", []string{"error"})
+// lastLine is the line that ends every stream.
+func lastLine(s *schemas) *object {
+	return newObject("type", "object", "properties", newObject("status", statusSchema(s)), "required", []string{"status"})
 }
 
 // errorsOf returns the HTTP statuses of a binding's errors, with the codes and
@@ -162,11 +181,13 @@ func (w *writer) errorsOf(b binding, named bool) map[int]string {
 		tell(httpStatus(code), code)
 	}
 	if named {
-		tell(404, "NOT_FOUND")
+		tell(http.StatusNotFound, "NOT_FOUND")
 	}
 	if b.takesIfMatch() {
-		tell(409, "ABORTED")
-		tell(412, "ABORTED, when the entity tag came as If-Match")
+		tell(http.StatusPreconditionFailed, "ABORTED: the entity tag of If-Match is not the current one")
+	}
+	if b.takesIfMatch() && !b.reads() {
+		tell(http.StatusConflict, "ABORTED")
 	}
 	texts := map[int]string{}
 	for status, all := range told {

@@ -32,8 +32,9 @@ func (w *writer) sharedResponses() *object {
 // failure is an answer that is an error.
 func (w *writer) failure(status int, text string) *object {
 	headers := newObject("X-Correlation-Id", ref("headers", "correlationId"))
-	if status == 0 || status == 429 || status == 503 {
-		headers.set("Retry-After", ref("headers", "retryAfter"))
+	headers.set("Retry-After", ref("headers", "retryAfter"))
+	if status == 0 || status == 429 {
+		headers.set("RateLimit", ref("headers", "rateLimit")).set("RateLimit-Policy", ref("headers", "rateLimitPolicy"))
 	}
 	return newObject("description", text, "headers", headers,
 		"content", content(statusSchema(w.schemas), mediaJSON).merge(content(problemSchema(w.schemas), mediaProblem)))
@@ -45,6 +46,7 @@ func sharedParameters() *object {
 	}
 	return newObject(
 		"correlationId", header("X-Correlation-Id", "An ID by which the call is found in logs and traces; the server makes one otherwise.", newObject("type", "string", "maxLength", 128)),
+		"serverTimeout", header("X-Server-Timeout", "Seconds that the call may take, such as 2.5; the method's own bound holds too.", newObject("type", "number", "exclusiveMinimum", 0)),
 		"ifMatch", header("If-Match", "The entity tag that the resource must still have, quotes included; otherwise the answer is 412 and nothing is changed.", newObject("type", "string")),
 		"ifNoneMatch", header("If-None-Match", "Entity tags that the client has already; the answer is 304 when the resource still has one of them.", newObject("type", "string")),
 		"lastEventId", header("Last-Event-ID", "The ID of the last event that came: the stream goes on after it. Browsers send it by themselves.", newObject("type", "string")))
@@ -56,7 +58,9 @@ func sharedHeaders() *object {
 		"correlationId", header("The ID of the call, to find it in logs and traces.", newObject("type", "string")),
 		"etag", header("The entity tag of the resource (RFC 9110, 8.8.3).", newObject("type", "string", "pattern", `^(W/)?"[^"]*"$`)),
 		"location", header("The path of what was created.", newObject("type", "string", "format", "uri-reference")),
-		"retryAfter", header("Whole seconds to wait before trying again.", newObject("type", "integer", "minimum", 0)))
+		"retryAfter", header("Whole seconds to wait before trying again; there when the error has a RetryInfo.", newObject("type", "integer", "minimum", 0)),
+		"rateLimit", header("What is left of the quota (draft-ietf-httpapi-ratelimit-headers).", newObject("type", "string")),
+		"rateLimitPolicy", header("What the quota is (draft-ietf-httpapi-ratelimit-headers).", newObject("type", "string")))
 }
 
 func (w *writer) securitySchemes() *object {

@@ -69,18 +69,30 @@ func detail(s *schemas) *object {
 
 // problemSchema is the form of errors for clients that ask for it (RFC 9457).
 func problemSchema(s *schemas) *object {
+	text := func(about string) *object { return newObject("type", "string", "description", about) }
 	return s.refer("Problem", func() *object {
 		return newObject("type", "object",
 			"description", "The same error as RFC 9457 has it, for clients that accept application/problem+json.",
 			"properties", newObject(
-				"type", newObject("type", "string", "format", "uri-reference", "description", "What kind of problem it is."),
-				"title", newObject("type", "string", "description", "The kind in a few words."),
+				"type", newObject("type", "string", "format", "uri-reference", "description", "What kind of problem it is: domain and reason of the ErrorInfo as a URN, or about:blank."),
+				"title", text("The HTTP status in words."),
 				"status", newObject("type", "integer", "minimum", 400, "maximum", 599, "description", "The HTTP status."),
-				"detail", newObject("type", "string", "description", "The message of the error."),
-				"instance", newObject("type", "string", "format", "uri-reference", "description", "This occurrence."),
-				"code", newObject("type", "string", "enum", codeNames(), "description", "The google.rpc.Code."),
+				"detail", text("The message of the error."),
+				"instance", newObject("type", "string", "format", "uri-reference", "description", "This occurrence: the correlation ID as a URN."),
+				"code", newObject("type", "string", "description", "The google.rpc.Code, such as NOT_FOUND."),
+				"reason", text("The reason of the ErrorInfo."),
+				"domain", text("The domain of the ErrorInfo."),
+				"metadata", newObject("type", "object", "description", "The metadata of the ErrorInfo.", "additionalProperties", newObject("type", "string")),
+				"errors", newObject("type", "array", "description", "Which fields of the request are wrong.", "items", newObject("type", "object",
+					"properties", newObject(
+						"detail", text("What is wrong."),
+						"pointer", text("Where in the body: a JSON pointer as a URI fragment."),
+						"field", text("The field by its name in the .proto."),
+						"reason", text("Why, for programs.")),
+					"required", []string{"detail"})),
+				"retry_after", newObject("type", "number", "minimum", 0, "description", "Seconds to wait before trying again."),
 				"details", detailsSchema(s),
 			),
-			"required", []string{"type", "title", "status"})
+			"required", []string{"type", "title", "status", "code"})
 	})
 }

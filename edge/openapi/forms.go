@@ -10,6 +10,12 @@ const (
 	mediaEvents  = "text/event-stream"        // WHATWG HTML, 9.2
 	mediaLines   = "application/x-ndjson"
 
+	mediaAny = "*/*"
+
+	// operationName is a message that says that something is being made, not that
+	// it was.
+	operationName = "google.longrunning.Operation"
+
 	// etagField is the field of a resource, and of a request, that holds an
 	// entity tag (AIP-154).
 	etagField = "etag"
@@ -26,4 +32,9 @@ func textField(m protoreflect.MessageDescriptor, name protoreflect.Name) protore
 		return nil
 	}
 	return field
+}
+
+// isHTTPBody says whether a message is a body as it is, without JSON.
+func isHTTPBody(m protoreflect.MessageDescriptor) bool {
+	return m != nil && m.FullName() == "google.api.HttpBody"
 }

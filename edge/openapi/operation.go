@@ -139,7 +139,7 @@ func (w *writer) parameters(b binding, wildcards []pathParameter) []any {
 	for _, p := range wildcards {
 		all = append(all, w.schemas.pathParameterObject(p))
 	}
-	if b.body != "*" && !b.method.IsStreamingClient() {
+	if b.body != "*" {
 		bound := b.pathFields()
 		if b.body != "" {
 			bound = append(bound, b.body)
@@ -154,7 +154,7 @@ func (w *writer) parameters(b binding, wildcards []pathParameter) []any {
 
 // requestHeaders returns the names of the header parameters that hold.
 func (w *writer) requestHeaders(b binding) []string {
-	headers := []string{"correlationId"}
+	headers := []string{"correlationId", "serverTimeout"}
 	if b.takesIfMatch() {
 		headers = append(headers, "ifMatch")
 	}
@@ -173,10 +173,16 @@ func (w *writer) requestBody(b binding) *object {
 	if b.verb == http.MethodPatch {
 		f = patch
 	}
+	whole := b.method.Input()
+	if b.body != "" && b.body != "*" {
+		whole = fieldAt(whole, b.body).Message()
+	}
 	switch {
+	case b.body != "" && isHTTPBody(whole):
+		return newObject("content", newObject(mediaAny, newObject("schema", newObject("description", "Bytes, as they are; Content-Type goes with them (google.api.HttpBody)."))))
 	case b.method.IsStreamingClient():
-		lines := w.schemas.message(b.method.Input(), f)
-		if b.body != "" && b.body != "*" {
+		lines := w.bodyObject(b.method.Input(), f, b.pathFields())
+		if b.body != "*" {
 			lines = w.schemas.value(fieldAt(b.method.Input(), b.body), f)
 		}
 		return newObject("required", true,
@@ -192,7 +198,11 @@ func (w *writer) requestBody(b binding) *object {
 	}
 	field := fieldAt(b.method.Input(), b.body)
 	bound, _ := boundBelow(b.pathFields(), b.body)
-	return newObject("description", comment(field), "required", w.schemas.optionsOf(field).required(f),
+	about := comment(field)
+	if mask := b.method.Input().Fields().ByName("update_mask"); b.verb == http.MethodPatch && mask != nil {
+		about = strings.TrimSpace(about + "\n\nWithout `" + queryName(mask) + "` what is in the body is changed, and nothing else.")
+	}
+	return newObject("description", about, "required", w.schemas.optionsOf(field).required(f),
 		"content", content(w.bodyField(field, f, bound), mediaJSON))
 }
 
@@ -208,7 +218,7 @@ func (w *writer) bodyObject(m protoreflect.MessageDescriptor, f form, bound []st
 // may be left out of the body, and is not worth a schema of its own unless the
 // field would have to be there.
 func (w *writer) bodyField(field protoreflect.FieldDescriptor, f form, bound []string) *object {
-	if field.Message() == nil || field.IsList() || field.IsMap() || !w.requires(field.Message(), f, nil, bound...) {
+	if len(bound) == 0 || field.Message() == nil || field.IsList() || field.IsMap() || !w.requires(field.Message(), f, nil, bound...) {
 		return w.schemas.value(field, f)
 	}
 	return w.schemas.object(field.Message(), f, bound)

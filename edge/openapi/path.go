@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -96,24 +97,54 @@ func (p *paths) parameter(t template, at int, request protoreflect.MessageDescri
 	return made
 }
 
-// nameOf returns what the resource calls a wildcard, else the singular of the
-// collection before it, else the last name of the field's path.
+// nameOf returns what the resource calls a wildcard, or another resource that is
+// in the same collections; else the singular of the collection before it; else the
+// last name of the field's path.
 func (p *paths) nameOf(t template, v variable, at int, field protoreflect.FieldDescriptor) string {
+	within := t.segments[v.from:v.to]
 	for _, pattern := range p.patterns(field) {
-		parts := strings.Split(pattern, "/")
-		fits := len(parts) == v.to-v.from
-		for i := 0; fits && i < len(parts); i++ {
-			s := t.segments[v.from+i]
-			fits = s.wild == strings.HasPrefix(parts[i], "{") && (s.wild || s.text == parts[i])
+		if parts := strings.Split(pattern, "/"); len(parts) == len(within) && fits(within, parts) {
+			return wildcardName(parts[at-v.from])
 		}
-		if fits {
-			return strings.Trim(strings.TrimSuffix(parts[at-v.from], "=**}"), "{}")
+	}
+	for _, kind := range slices.Sorted(maps.Keys(p.resources)) {
+		for _, pattern := range p.resources[kind] {
+			if parts := strings.Split(pattern, "/"); fits(within, parts) {
+				return wildcardName(parts[at-v.from])
+			}
 		}
 	}
 	if at > v.from && !t.segments[at-1].wild {
 		return singular(t.segments[at-1].text)
 	}
 	return v.field[strings.LastIndexByte(v.field, '.')+1:]
+}
+
+// fits says whether the pattern of a resource begins with segments.
+func fits(segments []segment, pattern []string) bool {
+	if len(pattern) < len(segments) {
+		return false
+	}
+	for i, s := range segments {
+		if s.many() || s.wild != strings.HasPrefix(pattern[i], "{") || !s.wild && s.text != pattern[i] {
+			return false
+		}
+		if s.wild && wildcardName(pattern[i]) == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// wildcardName returns the name in {name} or {name=**}.
+func wildcardName(part string) string {
+	name, _, _ := strings.Cut(strings.Trim(part, "{}"), "=")
+	return strings.Map(func(r rune) rune {
+		if r == '{' || r == '}' || r == '/' || r == '?' || r == '#' {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // patterns returns those of the resource that a field names.

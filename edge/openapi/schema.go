@@ -71,6 +71,8 @@ func (s *schemas) message(m protoreflect.MessageDescriptor, f form) *object {
 	}
 	name := string(m.FullName())
 	switch {
+	case name == statusName:
+		return statusSchema(s)
 	case f == patch && s.differs(m, patch):
 		name += "-patch"
 	case f != output && s.differs(m, input):

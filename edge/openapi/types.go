@@ -102,7 +102,7 @@ func (s *schemas) wellKnown(m protoreflect.MessageDescriptor) *object {
 	case "google.protobuf.Value":
 		return newObject("description", "Any JSON value.")
 	case "google.protobuf.ListValue":
-		return newObject("type", "array", "items", &object{})
+		return newObject("type", "array").set("items", &object{})
 	case "google.protobuf.Any":
 		return s.refer("google.protobuf.Any", anyMessage)
 	}
@@ -150,13 +150,20 @@ func annotationsOf(field protoreflect.FieldDescriptor, opts fieldOptions) *objec
 		"deprecated", opts.deprecated,
 		"x-field-behavior", opts.names,
 	)
-	if opts.format != annotations.FieldInfo_FORMAT_UNSPECIFIED && !field.IsList() && !field.IsMap() {
-		said.add("format", formats[opts.format])
-	}
+	said.add("format", formatOf(field, opts))
 	if r := opts.reference; r != nil {
 		said.add("x-resource-reference", newObject("type", r.GetType(), "childType", r.GetChildType()))
 	}
 	return said
+}
+
+// formatOf returns the format of a field's text that google.api.field_info names,
+// "" for none.
+func formatOf(field protoreflect.FieldDescriptor, opts fieldOptions) string {
+	if field.Kind() != protoreflect.StringKind || field.Cardinality() == protoreflect.Repeated {
+		return ""
+	}
+	return formats[opts.format]
 }
 
 // formats are JSON Schema's formats of google.api.field_info's.
