@@ -57,9 +57,12 @@ func (c *Call) Unary(ctx context.Context, message []byte) *Reply {
 		return reply
 	}
 	message, err := w.message()
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // the server saw that nobody waits
+		reply.Status = unsaid(ctx, w.code, nil)
+	default:
 		reply.Status = status.New(codes.Internal, err.Error())
-		return reply
 	}
 	reply.Message = message
 	return reply
