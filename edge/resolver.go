@@ -96,7 +96,7 @@ type plainMethod struct{ protoreflect.MethodDescriptor }
 // asked of them.
 func (m plainMethod) Options() protoreflect.ProtoMessage {
 	plain := &descriptorpb.MethodOptions{}
-	if o, ok := m.MethodDescriptor.Options().(*descriptorpb.MethodOptions); ok {
+	if o, ok := m.MethodDescriptor.Options().(*descriptorpb.MethodOptions); ok && o != nil {
 		plain.IdempotencyLevel = o.IdempotencyLevel
 	}
 	return plain
