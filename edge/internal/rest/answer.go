@@ -49,8 +49,19 @@ func (x *exchange) domain() string {
 	return "rest"
 }
 
+// whole returns a status with an ErrorInfo, also if it was made on the way.
+func (x *exchange) whole(st *status.Status) *status.Status {
+	for _, a := range st.Proto().GetDetails() {
+		if a.MessageIs((*errdetails.ErrorInfo)(nil)) {
+			return st
+		}
+	}
+	return errs.Status(errs.Verbatim(st.Err()), x.domain(), x.id)
+}
+
 // failWith answers with a status. code 0: by the status.
 func (x *exchange) failWith(st *status.Status, code int) {
+	st = x.whole(st)
 	if code == 0 {
 		code = httpCode(st.Code())
 		if x.cond.sent && st.Code() == codes.Aborted && errorInfo(st).GetReason() == ReasonETagMismatch {
