@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/console"
 	"github.com/keelson-dev/keelson/edge"
 )
 
@@ -105,7 +107,7 @@ func (g *Gateway) Options() []keelson.Option {
 
 // Register adds the gateway to a chassis service that was made with its Options:
 // it exposes the services on the allow-list, and serves the platform service and
-// the edge.
+// the edge, with the console.
 func (g *Gateway) Register(service *keelson.Service) error {
 	g.service = service
 	var err error
@@ -119,7 +121,8 @@ func (g *Gateway) Register(service *keelson.Service) error {
 	if err := RegisterPlatform(service, g.cfg.Platform, g.cfg.Services); err != nil {
 		return err
 	}
-	if _, err := edge.New(service, g.cfg.Edge); err != nil {
+	root := http.RedirectHandler(console.Path, http.StatusTemporaryRedirect)
+	if _, err := edge.New(service, g.cfg.Edge, edge.WithHandler(console.Path, console.Handler()), edge.WithHandler("/{$}", root)); err != nil {
 		return err
 	}
 	service.OnStart("forwarding", func(context.Context) error { return g.start() })
