@@ -10,7 +10,7 @@ import {
   file_google_rpc_error_details,
 } from "./gen/google/rpc/error_details_pb.js";
 import type { Status } from "./gen/google/rpc/status_pb.js";
-import { correlationHeader } from "./ids.js";
+import { correlationOf } from "./ids.js";
 
 /** One field of a request that is not as it should be. */
 export interface FieldViolation {
@@ -122,7 +122,7 @@ export class KeelsonError extends Error {
       code: error.code,
       message: error.rawMessage,
       details: incoming(error),
-      correlationId: error.metadata.get(correlationHeader) || correlationId,
+      correlationId: correlationOf(error.metadata) || correlationId,
       cause: caught,
     };
     if (lostConnection(error)) {

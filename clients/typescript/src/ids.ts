@@ -1,6 +1,11 @@
 /** The header, and trailer, of the correlation ID. */
 export const correlationHeader = "x-correlation-id";
 
+/** The correlation ID in headers; "" without one. An edge sends it as header and as trailer, which connect joins in errors. */
+export function correlationOf(headers: Headers): string {
+  return headers.get(correlationHeader)?.split(",")[0]?.trim() ?? "";
+}
+
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /**

@@ -4,7 +4,7 @@ import type { ContextValues, StreamResponse, Transport, UnaryResponse } from "@c
 import { systemClock } from "./clock.js";
 import type { Clock } from "./clock.js";
 import { KeelsonError } from "./errors.js";
-import { correlationHeader, newCorrelationId } from "./ids.js";
+import { correlationHeader, correlationOf, newCorrelationId } from "./ids.js";
 import { policyOf, withRequestId } from "./policy.js";
 import type { Policy } from "./policy.js";
 import { Retrier } from "./retry.js";
@@ -206,7 +206,7 @@ class Call {
   /** Takes over the correlation ID under which the server knows the call. */
   private learn(...answered: Headers[]): void {
     for (const headers of answered) {
-      this.correlationId = headers.get(correlationHeader) || this.correlationId;
+      this.correlationId = correlationOf(headers) || this.correlationId;
     }
   }
 

@@ -44,6 +44,11 @@ test("an error of a call carries its field violations, and details of any type",
   assert.deepEqual(error.findDetails(ErrorInfoSchema), []);
 });
 
+test("a correlation ID that came as header and as trailer is one", () => {
+  const error = new ConnectError("x", Code.NotFound, [["x-correlation-id", "one"], ["x-correlation-id", "one"]]);
+  assert.equal(KeelsonError.from(error).correlationId, "one");
+});
+
 test("an error carries how long to wait", async () => {
   assert.equal((await failing(fault(Code.ResourceExhausted, "RATE_LIMITED", {}, 1500))).retryAfterMs, 1500);
 });
