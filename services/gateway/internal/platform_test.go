@@ -37,6 +37,7 @@ type world struct {
 	list     []target.Entry
 	stops    map[string]func()
 	draining chan struct{}
+	hold     chan struct{} // while it is full, looking takes time
 }
 
 // newWorld makes a platform service that looks at a world; within a bubble, it
@@ -45,7 +46,7 @@ func newWorld(t testing.TB, cfg internal.PlatformConfig, routes ...internal.Plat
 	t.Helper()
 	w := &world{
 		registry: target.NewRegistry(), traffic: &target.Traffic{}, conns: map[string]*target.Conn{},
-		stops: map[string]func(){}, draining: make(chan struct{}),
+		stops: map[string]func(){}, draining: make(chan struct{}), hold: make(chan struct{}, 1),
 	}
 	w.user = w.registry.Acquire(userTarget)
 	w.user.Decide(target.Decision{Kind: "accepted", Time: time.Now(), LastGood: time.Now()})
@@ -54,7 +55,9 @@ func newWorld(t testing.TB, cfg internal.PlatformConfig, routes ...internal.Plat
 	}
 	var err error
 	w.Platform, err = internal.NewPlatform(cfg, internal.PlatformSources{
-		Self:     func() target.Instance { return target.Instance{Service: "gateway", ID: "gateway-1", Version: "v3", Weight: 100} },
+		Self: func() target.Instance {
+			return target.Instance{Service: "gateway", ID: "gateway-1", Version: "v3", Weight: 100}
+		},
 		Targets:  w.targets,
 		Routes:   routes,
 		Draining: func(context.Context) <-chan struct{} { return w.draining },
@@ -75,6 +78,8 @@ func newWorld(t testing.TB, cfg internal.PlatformConfig, routes ...internal.Plat
 }
 
 func (w *world) targets() []keelson.TargetState {
+	w.hold <- struct{}{}
+	<-w.hold
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
