@@ -146,7 +146,7 @@ func (g *diagnosis) message(m protoreflect.Message, path string, depth int) bool
 		return true
 	}
 	if t != json.Delim('{') {
-		g.bad.add(path, "INVALID_VALUE", g.at()+"must be an object with the fields of "+string(m.Descriptor().FullName()))
+		g.add(g.dec.InputOffset(), path, "INVALID_VALUE", "must be an object with the fields of "+string(m.Descriptor().FullName()))
 		return false
 	}
 	seen := map[protoreflect.FieldNumber]bool{}
@@ -159,10 +159,10 @@ func (g *diagnosis) message(m protoreflect.Message, path string, depth int) bool
 	return err == nil
 }
 
-// at says where the decoder is.
-func (g *diagnosis) at() string {
-	line, column := position(g.raw, int(g.dec.InputOffset()))
-	return "(line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ") "
+// add adds a violation at a byte of the body, see json.Decoder.InputOffset.
+func (g *diagnosis) add(at int64, field, reason, what string) {
+	line, column := position(g.raw, int(at))
+	g.bad.add(field, reason, "(line "+strconv.Itoa(line)+", column "+strconv.Itoa(column)+") "+what)
 }
 
 func (g *diagnosis) member(m protoreflect.Message, path string, depth int, seen map[protoreflect.FieldNumber]bool) bool {
@@ -171,23 +171,23 @@ func (g *diagnosis) member(m protoreflect.Message, path string, depth int, seen 
 	if err != nil || !ok {
 		return false
 	}
-	where := g.at()
+	at := g.dec.InputOffset()
 	fd := fieldNamed(m.Descriptor(), name)
 	if fd == nil {
 		if !strings.HasPrefix(name, "[") && !(name == "@type" && m.Descriptor().FullName() == anyName) {
-			g.bad.add(join(path, name), "UNKNOWN_FIELD", where+"is no field of "+string(m.Descriptor().FullName())+
+			g.add(at, join(path, name), "UNKNOWN_FIELD", "is no field of "+string(m.Descriptor().FullName())+
 				suggest(name, fieldNames(m.Descriptor())))
 		}
 		return g.skip()
 	}
 	field := join(path, string(fd.Name()))
 	if seen[fd.Number()] {
-		g.bad.add(field, "BOUND_TWICE", where+"is given twice")
+		g.add(at, field, "BOUND_TWICE", "is given twice")
 	}
 	seen[fd.Number()] = true
 	switch md := fd.Message(); {
 	case md == nil || fd.IsMap() || isOneValue(md):
-		return g.leaf(m, fd, field, where)
+		return g.leaf(m, fd, field, at)
 	case fd.IsList():
 		return g.list(m, fd, field, depth)
 	}
@@ -201,7 +201,7 @@ func (g *diagnosis) list(m protoreflect.Message, fd protoreflect.FieldDescriptor
 		return err == nil
 	}
 	if t != json.Delim('[') {
-		g.bad.add(field, "INVALID_VALUE", g.at()+"must be a list")
+		g.add(g.dec.InputOffset(), field, "INVALID_VALUE", "must be a list")
 		return false
 	}
 	for i := 0; g.dec.More(); i++ {
@@ -214,7 +214,7 @@ func (g *diagnosis) list(m protoreflect.Message, fd protoreflect.FieldDescriptor
 }
 
 // leaf tries one value by itself.
-func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor, field, where string) bool {
+func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor, field string, at int64) bool {
 	var value json.RawMessage
 	if g.dec.Decode(&value) != nil {
 		return false
@@ -226,7 +226,7 @@ func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor
 	if fd.IsList() && json.Unmarshal(value, &elements) == nil {
 		for i, e := range elements {
 			if !g.bad.full() && !g.fits(m, fd, append(append([]byte("["), e...), ']')) {
-				g.bad.add(field+"["+strconv.Itoa(i)+"]", "INVALID_VALUE", where+"is "+quoted(string(e))+", it must be "+wants(fd))
+				g.add(at, field+"["+strconv.Itoa(i)+"]", "INVALID_VALUE", "is "+quoted(string(e))+", it must be "+wants(fd))
 			}
 		}
 		return true
@@ -235,7 +235,7 @@ func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor
 	if fd.IsList() {
 		want = "a list, each " + want
 	}
-	g.bad.add(field, "INVALID_VALUE", where+"is "+quoted(string(value))+", it must be "+want)
+	g.add(at, field, "INVALID_VALUE", "is "+quoted(string(value))+", it must be "+want)
 	return true
 }
 

@@ -92,8 +92,16 @@ func (r *route) changeable(fd protoreflect.FieldDescriptor, field string) bool {
 	if field == "etag" || r.bound[string(r.bodyField.Name())+"."+field] {
 		return false
 	}
-	behaviors, ok := proto.GetExtension(fd.Options(), annotations.E_FieldBehavior).([]annotations.FieldBehavior)
-	return !ok || !slices.ContainsFunc(behaviors, func(b annotations.FieldBehavior) bool {
-		return b == annotations.FieldBehavior_OUTPUT_ONLY || b == annotations.FieldBehavior_IDENTIFIER
-	})
+	opts := fd.Options()
+	if opts == nil || !proto.HasExtension(opts, annotations.E_FieldBehavior) {
+		return true
+	}
+	behaviors := opts.ProtoReflect().Get(annotations.E_FieldBehavior.TypeDescriptor()).List()
+	for i := range behaviors.Len() {
+		switch annotations.FieldBehavior(behaviors.Get(i).Enum()) {
+		case annotations.FieldBehavior_OUTPUT_ONLY, annotations.FieldBehavior_IDENTIFIER:
+			return false
+		}
+	}
+	return true
 }

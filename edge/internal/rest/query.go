@@ -46,6 +46,9 @@ func (r *route) fillQuery(m protoreflect.Message, raw string) *fault {
 	}
 	q := &queryFiller{route: r, m: m, seen: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if q.bad.full() {
+			break // more would cost time to explain, and help nobody
+		}
 		q.parameter(name, query[name])
 	}
 	return q.bad.fault()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -28,6 +29,8 @@ type upload struct {
 	out    sink // nil: HttpBody
 	rc     *http.ResponseController
 	cancel context.CancelFunc
+
+	until atomic.Int64 // when reading the body ends, in Unix nanoseconds; 0: not yet
 
 	mu    sync.Mutex
 	fault *fault // of the body; it ends the call
@@ -71,19 +74,35 @@ func (x *exchange) upload(c *inproc.Call) {
 
 // finish waits for the goroutine that reads the body; it may be within a read.
 func (u *upload) finish(sent <-chan struct{}) {
-	select {
-	case <-sent:
-		return
-	default:
-	}
 	wait := linger
 	if u.x.r.ProtoMajor != 1 || u.x.r.Context().Err() != nil {
 		wait = 0 // others can be told to stop without losing the answer
 	}
-	if u.rc.SetReadDeadline(time.Now().Add(wait)) != nil {
+	u.until.Store(time.Now().Add(wait).UnixNano())
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-sent:
+		return
+	case <-timer.C:
+	}
+	if u.rc.SetReadDeadline(time.Unix(1, 0)) != nil {
 		_ = u.x.r.Body.Close()
 	}
 	<-sent
+}
+
+// drop reads the rest of a body and drops it, until the time that finish sets.
+func (u *upload) drop(body io.Reader) {
+	buffer := make([]byte, 16<<10)
+	for {
+		if until := u.until.Load(); until != 0 && time.Now().UnixNano() >= until {
+			return
+		}
+		if _, err := body.Read(buffer); err != nil {
+			return
+		}
+	}
 }
 
 // sender checks the header of the request and returns what reads its body and
@@ -105,16 +124,16 @@ func (u *upload) sender() (func(), *fault) {
 		return nil, f
 	}
 	if x.route.takesHTTPBody() {
-		return func() { u.end(u.sendChunks(body, base), body) }, nil
+		return func() { u.end(u.sendChunks(body, base)) }, nil
 	}
 	if f := x.checkType(typeNDJSON, typeJSONL, "application/ndjson"); f != nil {
 		return nil, f
 	}
-	return func() { u.end(u.sendLines(body), body) }, nil
+	return func() { u.end(u.sendLines(body)) }, nil
 }
 
 // end is what becomes of the call when the body was read, or could not be.
-func (u *upload) end(f *fault, body io.Reader) {
+func (u *upload) end(f *fault) {
 	if f == nil {
 		u.s.CloseSend()
 		return
@@ -124,7 +143,7 @@ func (u *upload) end(f *fault, body io.Reader) {
 	u.mu.Unlock()
 	// Cancelled, not half-closed: the server must not take what came for all.
 	u.s.Cancel()
-	_, _ = io.Copy(io.Discard, body) // see linger
+	u.drop(u.x.r.Body) // see linger
 }
 
 // errEnded is no fault: the call ended before its upload.
