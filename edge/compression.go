@@ -14,7 +14,7 @@ func newCompressor() connect.Compressor { return gzip.NewWriter(io.Discard) }
 // newDecompressor makes what the transcoder decompresses with, which otherwise would
 // fill the memory with as much as a few bytes can be made to stand for.
 func (e *Edge) newDecompressor() connect.Decompressor {
-	return &boundedGzip{limit: int64(e.maxBuffer), domain: e.domain}
+	return &boundedGzip{limit: e.maxMessage, domain: e.domain}
 }
 
 // boundedGzip refuses what is larger than a limit when it is decompressed.

@@ -23,18 +23,19 @@ import (
 // [http.Handler], and a [keelson.Front] of the service. It is safe for concurrent
 // use.
 type Edge struct {
-	service   *keelson.Service
-	cfg       Config
-	log       *slog.Logger
-	domain    string // of the errors that the edge makes itself
-	metrics   *metrics
-	proxies   proxies
-	origins   *crossOrigin
-	hsts      []string
-	maxBuffer uint32 // bytes that one message may take while it is transcoded
-	added     *http.ServeMux
-	docs      http.Handler
-	unknown   *policy.Method
+	service    *keelson.Service
+	cfg        Config
+	log        *slog.Logger
+	domain     string // of the errors that the edge makes itself
+	metrics    *metrics
+	proxies    proxies
+	origins    *crossOrigin
+	hsts       []string
+	maxBuffer  uint32 // bytes that one message may take while it is transcoded
+	maxMessage int64  // bytes that one message may have when it is decompressed
+	added      *http.ServeMux
+	docs       http.Handler
+	unknown    *policy.Method
 
 	routes     atomic.Pointer[routes]
 	making     sync.Mutex // held while routes are made
@@ -72,7 +73,8 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 		service: s, cfg: cfg.withDefaults(int64(c.GRPC.MaxReceive)), log: s.Logger(), domain: s.Name(),
 		added: http.NewServeMux(), docs: openapi.Page(), unknown: unknownPolicy(), closed: make(chan struct{}),
 	}
-	e.maxBuffer = uint32(min(4*max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend)), 2047<<20)) //nolint:gosec // it is bounded
+	e.maxMessage = max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend))
+	e.maxBuffer = uint32(min(4*e.maxMessage, 2047<<20)) //nolint:gosec // it is bounded; JSON is longer than what it stands for
 	e.hsts = strictTransport(e.cfg.HSTS)
 	var origins, proxies error
 	e.origins, origins = newCrossOrigin(&e.cfg.CORS)

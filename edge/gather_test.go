@@ -1,6 +1,8 @@
 package edge_test
 
 import (
+	"strconv"
+
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -38,3 +40,5 @@ func matches(m *dto.Metric, labels []string) bool {
 	}
 	return true
 }
+
+func decimal(n int) string { return strconv.Itoa(n) }

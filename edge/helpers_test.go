@@ -53,7 +53,7 @@ func echo(t testing.TB, name string) protoreflect.ServiceDescriptor {
 	get := &annotations.HttpRule{Pattern: &annotations.HttpRule_Get{Get: "/v1/" + name + "/read"}}
 	f, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name: proto.String("edgetest/" + name + ".proto"), Package: proto.String("edgetest.v1"), Syntax: proto.String("proto3"),
-		Dependency: []string{"src/proto/grpc/testing/messages.proto", "google/api/annotations.proto"},
+		Dependency: []string{"grpc/testing/messages.proto", "google/api/annotations.proto"},
 		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String(name), Method: []*descriptorpb.MethodDescriptorProto{
 			method("Echo", in, out, false, false, once, post("/v1/"+name+":echo")),
 			method("Read", in, out, false, false, safe, get),
@@ -260,7 +260,7 @@ func (r *running) run(t testing.TB) {
 // eventually waits until something is so.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -268,7 +268,7 @@ func eventually(t testing.TB, what string, so func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("%s: not within 5 s", what)
 		}
 	}
 }
@@ -287,6 +287,11 @@ func client(t testing.TB, h2 bool) *http.Client {
 // counted reads a metric of the service, summed over what the labels leave open.
 func (r *running) counted(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
+	return sum(r.gather(t), name, labels)
+}
+
+func (r *running) gather(t testing.TB) []*dtoFamily {
+	t.Helper()
 	g, ok := r.service.Registerer().(interface {
 		Gather() ([]*dtoFamily, error)
 	})
@@ -297,7 +302,7 @@ func (r *running) counted(t testing.TB, name string, labels ...string) float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sum(families, name, labels)
+	return families
 }
 
 // dial opens a gRPC connection to an address in plaintext.
