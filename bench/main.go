@@ -3,6 +3,9 @@
 // nothing on, in interleaved rounds of one run.
 //
 //	go -C bench run . [-rounds 7] [-duration 2s] [-json]
+//	go -C bench run . -gateway
+//
+// The second form measures the gateway, beside direct calls of a bare server.
 //
 // Every server is a process of its own, so that its CPU is its own (getrusage),
 // and its client is plain grpc-go for all. Where the client is measured, the server
@@ -31,6 +34,7 @@ func main() {
 		duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
 		asJSON   = flag.Bool("json", false, "print the result as JSON")
 		profile  = flag.String("cpuprofile", "", "directory for a CPU profile of each server")
+		gateway  = flag.Bool("gateway", false, "measure what a hop through the gateway costs, by each protocol")
 		only     = flag.String("scenario", "", "measure only the scenario of this name")
 	)
 	flag.Parse()
@@ -41,6 +45,9 @@ func main() {
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if *gateway {
+		exit(measureGateway(ctx, os.Stdout, *rounds, *duration, *profile))
+	}
 	report, err := measure(ctx, *rounds, *duration, *only, *profile)
 	if err != nil {
 		exit(err)

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -61,6 +63,7 @@ func (f *fake) start(t testing.TB, register ...func(*grpc.Server)) {
 		f.calls.Add(1)
 		return (*f.handle.Load())(method, ss)
 	}))
+	healthpb.RegisterHealthServer(f.server, health.NewServer())
 	for _, r := range register {
 		r(f.server)
 	}
@@ -73,6 +76,17 @@ func (f *fake) start(t testing.TB, register ...func(*grpc.Server)) {
 
 func (f *fake) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return f.listener.Load().DialContext(ctx)
+}
+
+// connect makes a bare connection to the backend.
+func (f *fake) connect(t testing.TB) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///backend", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(f.dial))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // gateway is a gateway in this process, and a bare client of it.

@@ -1,0 +1,192 @@
+package internal_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/keelson-dev/keelson/services/gateway/internal"
+)
+
+func TestAMethodThatIsNewIsServedWithoutARestart(t *testing.T) {
+	d := describe(t, echoSet())
+	f := newFake(t, echo, d.byV1)
+	g := newGateway(t, f, func(s *setup) { s.config.Reflection.Refresh = 100 * time.Millisecond })
+	g.knows(t, echoService, "Unary")
+	if _, err := g.call(soon(t), "/test.v1.Echo/Newer", "x"); errCode(err) != codes.Unimplemented {
+		t.Errorf("a method that nobody described: %v", err)
+	}
+	s := g.stream(t, soon(t), bidiMethod) // in flight over the change
+	s.send(t, "a")
+	s.want(t, "A")
+	d.set(t, echoSet("Newer"))
+	g.knows(t, echoService, "Newer")
+	if got, err := g.call(soon(t), "/test.v1.Echo/Newer", "x"); err != nil || got != "X" {
+		t.Errorf("the new method answers %q, %v", got, err)
+	}
+	s.send(t, "b")
+	s.want(t, "B")
+	if err := s.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.end(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream in flight ended with %v", err)
+	}
+}
+
+func TestAMethodThatSomeInstancesDoNotKnowStays(t *testing.T) {
+	d := describe(t, echoSet("Newer"))
+	f := newFake(t, echo, d.byV1)
+	g := newGateway(t, f, func(s *setup) { s.config.Reflection.Refresh = 100 * time.Millisecond })
+	g.knows(t, echoService, "Newer")
+	before := g.service.Contract()
+	d.set(t, echoSet())
+	eventually(t, "the method to go once it is missed for long", func() bool { return g.service.Contract() != before })
+	if _, err := g.call(soon(t), "/test.v1.Echo/Newer", "x"); errCode(err) != codes.Unimplemented {
+		t.Errorf("a method that is gone: %v", err)
+	}
+}
+
+func TestTheOldReflectionIsAskedToo(t *testing.T) {
+	f := newFake(t, echo, describe(t, echoSet()).byV1Alpha)
+	newGateway(t, f).knows(t, echoService, "Unary")
+}
+
+func TestABackendIsAskedUntilItAnswers(t *testing.T) {
+	f := newFake(t, echo)
+	f.server.Stop()
+	g := newGateway(t, f)
+	if len(g.service.Contract().Services) > 1 { // the platform service is its own
+		t.Error("it knows what nobody said")
+	}
+	f.start(t, describe(t, echoSet()).byV1)
+	g.knows(t, echoService, "Unary")
+}
+
+// scripted answers reflection with what a test says.
+type scripted struct {
+	reflectionv1.UnimplementedServerReflectionServer
+	answer func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse
+}
+
+func (s *scripted) ServerReflectionInfo(ss reflectionv1.ServerReflection_ServerReflectionInfoServer) error {
+	for {
+		req, err := ss.Recv()
+		if err != nil {
+			return err
+		}
+		if err := ss.Send(s.answer(req)); err != nil {
+			return err
+		}
+	}
+}
+
+func answers(files ...[]byte) *reflectionv1.ServerReflectionResponse {
+	return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_FileDescriptorResponse{
+		FileDescriptorResponse: &reflectionv1.FileDescriptorResponse{FileDescriptorProto: files},
+	}}
+}
+
+func marshaled(t testing.TB, f *descriptorpb.FileDescriptorProto) []byte {
+	t.Helper()
+	raw, err := proto.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// ask asks a scripted backend.
+func ask(t *testing.T, most int, answer func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse) (map[string]int, error) {
+	t.Helper()
+	f := newFake(t, echo, func(s *grpc.Server) { reflectionv1.RegisterServerReflectionServer(s, &scripted{answer: answer}) })
+	return internal.Ask(soon(t), f.connect(t), most, echoService)
+}
+
+func TestWhatReflectionSaysIsBoundedAndChecked(t *testing.T) {
+	whole := marshaled(t, echoFile())
+	for name, tc := range map[string]struct {
+		answer func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse
+		most   int
+		want   string // of the error; empty: none
+	}{
+		"one file at a time": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return answers(whole)
+		}, 1 << 20, ""},
+		"too large": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return answers(whole)
+		}, 600, "more than 600 bytes"},
+		"no descriptor": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return answers([]byte{0xff})
+		}, 1 << 20, "read a file descriptor"},
+		"twice and differently": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return answers(whole, marshaled(t, echoFile("More")))
+		}, 1 << 20, "differently"},
+		"imports without end": {func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			name := cmp.Or(r.GetFileByFilename(), "x")
+			return answers(marshaled(t, &descriptorpb.FileDescriptorProto{Name: proto.String(name), Dependency: []string{name + "x"}}))
+		}, 64 << 20, "after 1000 questions"},
+		"an import of itself": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			f := echoFile()
+			f.Dependency = append(f.Dependency, f.GetName())
+			return answers(marshaled(t, f))
+		}, 1 << 20, "not valid"},
+		"a message of that name": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return answers(marshaled(t, &descriptorpb.FileDescriptorProto{Name: proto.String("x.proto"), Package: proto.String("test.v1"), MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Echo")}}}))
+		}, 1 << 20, "no service"},
+		"too many methods": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			var names []string
+			for i := range 1000 {
+				names = append(names, fmt.Sprint("M", i))
+			}
+			return answers(marshaled(t, echoFile(names...)))
+		}, 1 << 20, "at most 1000"},
+		"an error": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			return &reflectionv1.ServerReflectionResponse{MessageResponse: &reflectionv1.ServerReflectionResponse_ErrorResponse{ErrorResponse: &reflectionv1.ErrorResponse{ErrorCode: 13, ErrorMessage: "no"}}}
+		}, 1 << 20, "code 13"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := ask(t, tc.most, tc.answer)
+			if tc.want == "" && (err != nil || found[echoService] != 5 || len(found) != 1) {
+				t.Errorf("found %v, %v", found, err)
+			}
+			if tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) && errCode(err) != codes.ResourceExhausted) {
+				t.Errorf("error is %v; want %q in it", err, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzDescriptors(f *testing.F) {
+	f.Add(marshaled(f, echoFile()), marshaled(f, echoSet().GetFile()[0]))
+	f.Add([]byte{0xff}, []byte{})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		found, err := internal.Describe([][]byte{a, b}, 1<<20, echoService)
+		if err != nil && len(found) > 0 {
+			t.Errorf("found %v in spite of %v", found, err)
+		}
+		for name, methods := range found {
+			if name != echoService || methods > 1000 {
+				t.Errorf("found %s with %d methods", name, methods)
+			}
+		}
+	})
+}
+
+func TestFilesOfDescriptorsAreChecked(t *testing.T) {
+	cfg := internal.DefaultConfig()
+	cfg.Descriptors = []string{"/does/not/exist.binpb"}
+	if _, err := internal.New(cfg); err == nil || !strings.Contains(err.Error(), "descriptors[0]") {
+		t.Errorf("error is %v", err)
+	}
+}

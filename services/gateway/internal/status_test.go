@@ -1,0 +1,96 @@
+package internal_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+func packed(t testing.TB, m proto.Message) *anypb.Any {
+	t.Helper()
+	a, err := anypb.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestStatusesPassAsTheyAre(t *testing.T) {
+	ways(t, func(t *testing.T, start func(handler, ...func(*setup)) (*gateway, *fake)) {
+		var said *spb.Status
+		var before int
+		g, _ := start(func(_ string, ss grpc.ServerStream) error {
+			if _, err := receive(ss); err != nil {
+				return err
+			}
+			for range before {
+				if err := send(ss, "m"); err != nil {
+					return err
+				}
+			}
+			return status.FromProto(said).Err()
+		})
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			said = &spb.Status{Code: int32(code), Message: "said by the backend: ü %", Details: []*anypb.Any{
+				{TypeUrl: "type.googleapis.com/nobody.knows.This", Value: []byte{0xff, 0x00, 0x7f}},
+				packed(t, &errdetails.ErrorInfo{Reason: "BACKEND_SAID_SO", Domain: "backend.example.com", Metadata: map[string]string{"a": "1"}}),
+				packed(t, &errdetails.RetryInfo{RetryDelay: durationpb.New(7)}),
+				packed(t, &errdetails.RequestInfo{RequestId: "theirs"}),
+			}}
+			for _, method := range []string{unaryMethod, readMethod, watchMethod, bidiMethod} {
+				for before = range 2 {
+					if before > 0 && (method == unaryMethod || method == readMethod) {
+						continue
+					}
+					t.Run(fmt.Sprintf("%v of %s after %d messages", code, method, before), func(t *testing.T) {
+						s := g.stream(t, soon(t), method)
+						s.send(t, "x")
+						if err := s.CloseSend(); err != nil {
+							t.Fatal(err)
+						}
+						for range before {
+							s.want(t, "m")
+						}
+						if d := cmp.Diff(said, status.Convert(s.end()).Proto(), protocmp.Transform()); d != "" {
+							t.Errorf("the status (-said +heard):\n%s", d)
+						}
+					})
+				}
+			}
+		}
+	})
+}
+
+func TestABareStatusKeepsCodeAndMessage(t *testing.T) {
+	ways(t, func(t *testing.T, start func(handler, ...func(*setup)) (*gateway, *fake)) {
+		var code codes.Code
+		g, _ := start(func(_ string, ss grpc.ServerStream) error {
+			if _, err := receive(ss); err != nil {
+				return err
+			}
+			return status.Error(code, "bare")
+		})
+		for code = codes.Canceled; code <= codes.Unauthenticated; code++ {
+			for _, method := range []string{unaryMethod, readMethod, watchMethod, bidiMethod} {
+				s := g.stream(t, soon(t), method)
+				s.send(t, "x")
+				if err := s.CloseSend(); err != nil {
+					t.Fatal(err)
+				}
+				if st := status.Convert(s.end()); st.Code() != code || st.Message() != "bare" {
+					t.Errorf("%s: heard %v", method, st)
+				}
+			}
+		}
+	})
+}
