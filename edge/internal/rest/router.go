@@ -41,7 +41,8 @@ type Config struct {
 	// again. Zero: 2 s.
 	Reconnect time.Duration
 	// WriteTimeout is how long the client of a stream may take to read what is
-	// written to it; then it is cut. Zero: 30 s.
+	// written to it; then it is cut. Zero: as long as it likes, whoever made the
+	// writer looks after it.
 	WriteTimeout time.Duration
 	// RequestHeaders are the headers that become request metadata besides those
 	// that always do; one that ends in "*" stands for all with that prefix.
@@ -59,7 +60,6 @@ func (c Config) withDefaults() Config {
 	c.Heartbeat = cmp.Or(c.Heartbeat, 15*time.Second)
 	c.Opening = cmp.Or(c.Opening, 100*time.Millisecond)
 	c.Reconnect = cmp.Or(c.Reconnect, 2*time.Second)
-	c.WriteTimeout = cmp.Or(c.WriteTimeout, 30*time.Second)
 	return c
 }
 

@@ -220,14 +220,22 @@ func (w *streamWriter) end(st *status.Status) { w.write(w.sink.end(st)) }
 
 // write sends bytes at once. A client that does not read them in time is cut.
 func (w *streamWriter) write(p []byte) bool {
-	// Not every writer has deadlines; then whoever made it looks after them.
-	_ = w.rc.SetWriteDeadline(time.Now().Add(w.x.rt.config.WriteTimeout))
+	timeout := w.x.rt.config.WriteTimeout
+	if timeout > 0 {
+		_ = w.rc.SetWriteDeadline(time.Now().Add(timeout)) // a writer without deadlines is its maker's
+	}
 	if len(p) > 0 {
 		if _, err := w.x.w.Write(p); err != nil {
 			return false
 		}
 	}
-	return w.rc.Flush() == nil
+	if w.rc.Flush() != nil {
+		return false
+	}
+	if timeout > 0 { // HTTP/2 resets a stream at its deadline even if nothing is written
+		_ = w.rc.SetWriteDeadline(time.Time{})
+	}
+	return true
 }
 
 // relayHTTPBody writes a stream of HttpBody as one body. Its type is that of the

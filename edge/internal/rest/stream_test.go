@@ -148,6 +148,23 @@ func TestIdleStreamsOpenAndLive(t *testing.T) {
 	<-gone
 }
 
+func TestClientThatDoesNotReadIsCut(t *testing.T) {
+	s := newServer(t, func(c *rest.Config) { c.WriteTimeout = 50 * time.Millisecond })
+	ended := make(chan error)
+	s.on("Watch", func(ss *serverStream) error {
+		for {
+			if err := ss.send(`{"text":"` + strings.Repeat("x", 1<<16) + `"}`); err != nil {
+				ended <- err
+				return err
+			}
+		}
+	})
+	s.open(s.request("GET", "/v1/shelves:watch", ""))
+	if err := <-ended; err == nil {
+		t.Error("the stream ended well")
+	}
+}
+
 func TestMessagesAreSentAtOnce(t *testing.T) {
 	s := newServer(t)
 	next := make(chan string)
