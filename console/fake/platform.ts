@@ -2,7 +2,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { pause } from "./users.js";
 import { BreakerState, Instance_Status as Status, type PlatformService, ServiceSchema, Service_State as State, WatchServicesResponse_Type as Type } from "../../clients/typescript/src/gen/keelson/platform/v1/platform_pb.js";
+
 
 const START = Date.now() - 300_000;
 let killed = false;
@@ -70,7 +72,7 @@ export const platformService: Partial<ServiceImpl<typeof PlatformService>> = {
     const all = services(START, last);
     for (const [i, service] of all.entries()) yield { type: Type.SNAPSHOT, service, snapshotEnd: i === all.length - 1 };
     while (!context.signal.aborted) {
-      await new Promise<void>((r) => { setTimeout(r, 1000); context.signal.addEventListener("abort", () => r()); });
+      await pause(1000, context.signal);
       const now = last + 1000 * Math.floor((Date.now() - last) / 1000);
       for (const service of services(last, now)) yield { type: Type.UPDATE, service };
       last = now;

@@ -1,5 +1,6 @@
 // Lets Vite's server answer as a gateway would.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Plugin } from "vite";
 import { AuditService } from "../../clients/typescript/src/gen/audit/v1/audit_pb.js";
@@ -32,15 +33,20 @@ export function fakeGateway(): Plugin {
     },
   });
   let down = false;
+  // Of calls alone: what asks for the gateway to stop is answered over another.
+  const sockets = new Set<Socket>();
   const answer = (req: IncomingMessage, res: ServerResponse, next: () => void) => {
     const path = req.url ?? "";
     if (path.startsWith("/console")) return next();
     if (path.startsWith("/fake/")) {
       if (path === "/fake/kill" || path === "/fake/revive") kill(path === "/fake/kill");
-      if (path === "/fake/down" || path === "/fake/up") down = path === "/fake/down";
-      return void res.end("done\n");
+      if (path.startsWith("/fake/gateway/")) down = path.endsWith("/stop");
+      if (down) for (const socket of sockets) socket.destroy();
+      return void res.end("user-2");
     }
     if (down) return void req.socket.destroy();
+    sockets.add(req.socket);
+    req.socket.once("close", () => sockets.delete(req.socket));
     if (path === "/") return void res.writeHead(302, { location: "/console/" }).end();
     if (path === "/v1/users:import") return void importUsers(req, res);
     setTimeout(() => rpc(req, res), Number(process.env.FAKE_DELAY ?? 60));

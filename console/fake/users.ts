@@ -8,6 +8,20 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { BadRequestSchema, ErrorInfoSchema } from "../../clients/typescript/src/gen/google/rpc/error_details_pb.js";
 import { type User, UserSchema, type UserService, User_State as State, WatchUsersResponseSchema, WatchUsersResponse_Type as Type } from "../../clients/typescript/src/gen/user/v1/user_pb.js";
 
+/** pause waits until a time has passed, the call has ended or it is woken. */
+export function pause(ms: number, signal: AbortSignal, wake: (w: () => void) => void = () => {}): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done);
+    wake(done);
+  });
+}
+
 type Told = { kind: "created" | "updated" | "deleted" | "undeleted" | "suspended" | "activated"; user: User; before: User | undefined };
 type Listener = (told: Told, revision: number) => void;
 
@@ -131,7 +145,7 @@ export const userService: Partial<ServiceImpl<typeof UserService>> = {
     try {
       while (!context.signal.aborted) {
         const silence = Number(req.bookmarkInterval?.seconds ?? 30n) * 1000;
-        if (!queue.length) await new Promise<void>((r) => { wake = r; setTimeout(r, silence); context.signal.addEventListener("abort", () => r()); });
+        if (!queue.length) await pause(silence, context.signal, (w) => (wake = w));
         if (!queue.length) yield { type: Type.BOOKMARK, revision: String(revision) };
         while (queue.length) yield queue.shift()!;
       }

@@ -18,6 +18,7 @@ export function ImportPage() {
     document.title = "Import users · Keelson";
   }, []);
   useGuard(phase === "running");
+  useFocusedStep(phase);
   return (
     <div class="page narrow">
       <nav class="crumbs" aria-label="Breadcrumb"><A href={href("users")}><Icon name="left" /> Users</A></nav>
@@ -28,6 +29,17 @@ export function ImportPage() {
       {phase !== "choose" && phase !== "ready" && <Results run={run} />}
     </div>
   );
+}
+
+// What was clicked is gone with its step: the next one begins at its heading.
+function useFocusedStep(phase: string): void {
+  const before = useRef(phase);
+  useEffect(() => {
+    if (before.current !== phase && (document.activeElement === document.body || !document.activeElement)) {
+      document.querySelector<HTMLElement>("main h2[tabindex]")?.focus();
+    }
+    before.current = phase;
+  }, [phase]);
 }
 
 // Leaving the console ends the import; what was stored stays stored.
@@ -60,7 +72,7 @@ function Choose() {
         {run.fileFault.value && <p id="file-fault" class="field-error" role="alert"><Icon name="alert" /> {run.fileFault.value}</p>}
       </div>
       <section class="card" aria-labelledby="formats">
-        <h2 id="formats">Formats</h2>
+        <h2 id="formats" tabIndex={-1}>Formats</h2>
         <p><strong>CSV</strong> – the first line names the columns; only the e-mail is required.</p>
         <pre class="mono" tabIndex={0} role="region" aria-label="Example of a CSV file">{"user_id,email,display_name,given_name,family_name,labels.team\nada-l,ada@example.com,Ada,Ada,Lovelace,infra"}</pre>
         <p><strong>NDJSON</strong> – one user per line.</p>
@@ -93,7 +105,7 @@ function Progress() {
   return (
     <section class="card" aria-labelledby="progress">
       <div class="service-head">
-        <h2 id="progress">{TITLES[phase]} <span class="muted">{run.fileName.value}</span></h2>
+        <h2 id="progress" tabIndex={-1}>{TITLES[phase]} <span class="muted">{run.fileName.value}</span></h2>
       </div>
       <progress value={answered} max={run.total || 1} aria-label="Rows answered">{answered}</progress>
       <dl class="numbers">

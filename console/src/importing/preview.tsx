@@ -10,7 +10,7 @@ export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string
   const { items, faults, ignored, format } = parsed;
   return (
     <section class="card" aria-labelledby="preview">
-      <h2 id="preview">{fileName} <span class="muted">{format.toUpperCase()}, {plural(items.length, "user")}</span></h2>
+      <h2 id="preview" tabIndex={-1}>{fileName} <span class="muted">{format.toUpperCase()}, {plural(items.length, "user")}</span></h2>
       {faults.length > 0 && (
         <details class="faults">
           <summary><Icon name="alert" /> {plural(faults.length, "line")} cannot be read and will be left out</summary>

@@ -65,11 +65,13 @@ function UserRow({ row }: { row: Row }) {
     // The two classes run the same animation: changing between them runs it anew.
     <tr role="row" data-mark={row.mark} data-deleted={u.deleteTime ? "" : undefined} data-name={u.name} class={row.beat ? `flash-${row.beat % 2}` : undefined}>
       <th role="rowheader" scope="row" class="cell-user">
-        <span class="avatar" aria-hidden="true" data-hue={hue(u.uid)}>{initials(u.displayName, u.name)}</span>
-        <span class="cell-user-text">
-          <A class="strong" href={href(u.name)}>{u.displayName || idOf(u.name)}</A>
-          {row.mark && <Badge tone="warn" icon="info" title={MARKS[row.mark].title}>{MARKS[row.mark].text}</Badge>}
-        </span>
+        <div class="cell-user-in">
+          <span class="avatar" aria-hidden="true" data-hue={hue(u.uid)}>{initials(u.displayName, u.name)}</span>
+          <span class="cell-user-text">
+            <A class="strong" href={href(u.name)}>{u.displayName || idOf(u.name)}</A>
+            {row.mark && <Badge tone="warn" icon="info" title={MARKS[row.mark].title}>{MARKS[row.mark].text}</Badge>}
+          </span>
+        </div>
       </th>
       <td role="cell" data-label="User ID"><span class="mono clip">{idOf(u.name)}</span></td>
       <td role="cell" data-label="E-mail"><span class="clip" title={u.email}>{u.email}</span></td>

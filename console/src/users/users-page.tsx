@@ -45,7 +45,10 @@ export function UsersPage() {
   }, []);
 
   const go = (to: Partial<Listing>) => navigate(href("users", formatListing(change(listing, to))));
-  const turn = (page: string, before: string[]) => navigate(href("users", formatListing({ ...listing, page })), { state: { before } satisfies Trail });
+  const turn = (page: string, before: string[]) => {
+    navigate(href("users", formatListing({ ...listing, page })), { state: { before } satisfies Trail });
+    scrollTo(0, 0);
+  };
   return (
     <div class="page">
       <div class="page-head">

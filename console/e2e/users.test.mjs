@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { call, connection, eventually, field, filterBy, fresh, pick, row, rows, visit, withBrowser } from "./setup.mjs";
+
+withBrowser();
+
+const names = (page) => rows(page).evaluateAll((all) => all.map((r) => r.dataset.name));
+const query = (page) => Object.fromEntries(new URL(page.url()).searchParams);
+
+/** Creates users who share a word that finds them alone. */
+async function team(n, init = {}) {
+  const word = fresh("team").replaceAll("-", "");
+  const ids = Array.from({ length: n }, (_, i) => `${word}-${String(i).padStart(3, "0")}`);
+  await Promise.all(ids.map((id, i) => call("CreateUser", { userId: id, user: { email: `${id}@example.com`, displayName: `Member ${String(i).padStart(3, "0")} ${word}`, ...init } })));
+  return { word, ids };
+}
+
+describe("the list of users", () => {
+  it("is turned page by page, and back, forward and reload lead where one was", async () => {
+    const { word, ids } = await team(60);
+    await visit(filterBy({ filter: word, size: "25" }), {}, async (page) => {
+      await eventually(async () => assert.equal(await rows(page).count(), 25));
+      const first = await names(page);
+      await page.getByRole("button", { name: "Next" }).click();
+      await eventually(async () => assert.notDeepEqual(await names(page), first));
+      const second = await names(page);
+      assert.ok(query(page).page);
+      await page.getByRole("button", { name: "Next" }).click();
+      await eventually(async () => assert.equal(await rows(page).count(), 10));
+      const third = await names(page);
+      assert.deepEqual([...first, ...second, ...third], ids.map((id) => `users/${id}`));
+      assert.ok(await page.getByRole("button", { name: "Next" }).isDisabled());
+
+      await page.goBack();
+      await eventually(async () => assert.deepEqual(await names(page), second));
+      await page.reload();
+      await eventually(async () => assert.deepEqual(await names(page), second));
+      await page.goForward();
+      await eventually(async () => assert.deepEqual(await names(page), third));
+      await page.getByRole("button", { name: "Previous" }).click();
+      await eventually(async () => assert.deepEqual(await names(page), second));
+      await page.getByRole("button", { name: "First" }).click();
+      await eventually(async () => assert.deepEqual(await names(page), first));
+      assert.equal(query(page).page, undefined);
+    });
+  });
+
+  it("is sorted and filtered, and the URL says how", async () => {
+    const { word, ids } = await team(4);
+    await call("SuspendUser", { name: `users/${ids[1]}` });
+    await call("DeleteUser", { name: `users/${ids[2]}` });
+    const is = (page, want) => eventually(async () => assert.deepEqual(await names(page), want.map((i) => `users/${ids[i]}`)));
+    await visit("/console/users", {}, async (page) => {
+      await page.getByRole("searchbox").fill(word);
+      await is(page, [0, 1, 3]);
+      assert.deepEqual(query(page), { filter: word });
+      await page.getByRole("columnheader", { name: "Display name" }).getByRole("button").click();
+      await page.getByRole("columnheader", { name: "Display name" }).getByRole("button").click();
+      await is(page, [3, 1, 0]);
+      assert.deepEqual(query(page), { filter: word, order: "display_name desc" });
+      assert.equal(await page.getByRole("columnheader", { name: "Display name" }).getAttribute("aria-sort"), "descending");
+      await page.getByLabel("Show deleted").check();
+      await is(page, [3, 2, 1, 0]);
+      await page.getByRole("button", { name: "Suspended", exact: true }).click();
+      await is(page, [1]);
+      await page.reload();
+      await is(page, [1]);
+      assert.deepEqual(query(page), { filter: word, state: "suspended", order: "display_name desc", deleted: "true" });
+    });
+  });
+
+  it("says at the filter what is wrong with it, and takes it once it is mended", async () => {
+    await visit("/console/users", {}, async (page) => {
+      const box = page.getByRole("searchbox");
+      await box.fill("state = broken (");
+      await box.press("Enter");
+      await page.locator("#filter-fault").waitFor();
+      assert.equal(await box.getAttribute("aria-invalid"), "true");
+      await box.fill("state = SUSPENDED");
+      await box.press("Enter");
+      await page.locator("#filter-fault").waitFor({ state: "detached" });
+    });
+  });
+
+  it("says when nobody matches, and how to get out", async () => {
+    await visit(filterBy({ filter: fresh("nobody") }), {}, async (page) => {
+      await page.getByText("Nobody matches").waitFor();
+      await page.getByRole("button", { name: "Clear the filter" }).click();
+      await rows(page).first().waitFor();
+    });
+  });
+});
+
+describe("a user", () => {
+  it("is created, once the fields that are wrong are mended", async () => {
+    const id = fresh("made");
+    await visit(filterBy({ filter: id }), {}, async (page) => {
+      await page.getByRole("button", { name: "New user" }).first().click();
+      await field(page, "User ID").fill(`${id}-`);
+      await field(page, "E-mail").fill("not an address");
+      await page.getByRole("button", { name: "Create user" }).click();
+      await page.locator("dialog .field-error").first().waitFor();
+      assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-invalid")), "true");
+      await field(page, "User ID").fill(id);
+      await page.getByRole("button", { name: "Create user" }).click();
+      await page.locator("dialog .field-error", { hasText: "address" }).waitFor();
+      assert.equal(await field(page, "E-mail").getAttribute("aria-invalid"), "true");
+      await field(page, "E-mail").fill(`${id}@example.com`);
+      await field(page, "Display name").fill("Grace");
+      await page.getByRole("button", { name: "Add label" }).click();
+      await page.getByLabel("Key of label 1").fill("team");
+      await page.getByLabel("Value of label team").fill("navy");
+      await page.getByRole("button", { name: "Create user" }).click();
+      await row(page, id).waitFor();
+      const made = await call("GetUser", { name: `users/${id}` });
+      assert.deepEqual([made.email, made.displayName, made.labels], [`${id}@example.com`, "Grace", { team: "navy" }]);
+    });
+  });
+
+  it("whose e-mail or ID is taken is refused at the field", async () => {
+    const { ids } = await team(1);
+    await visit("/console/users", {}, async (page) => {
+      await page.getByRole("button", { name: "New user" }).first().click();
+      await field(page, "E-mail").fill(`${ids[0]}@EXAMPLE.com`);
+      await page.getByRole("button", { name: "Create user" }).click();
+      await page.getByText("Another user has this e-mail").waitFor();
+      await field(page, "User ID").fill(ids[0]);
+      await field(page, "E-mail").fill(`${fresh("other")}@example.com`);
+      await page.getByRole("button", { name: "Create user" }).click();
+      await page.getByText("Another user has this ID").waitFor();
+    });
+  });
+
+  it("is edited, with its labels", async () => {
+    const { word, ids } = await team(1, { labels: { team: "infra", site: "oslo" } });
+    await visit(filterBy({ filter: word }), {}, async (page) => {
+      await pick(page, ids[0], "Edit");
+      await field(page, "Given name").fill("Grace");
+      await page.getByLabel("Value of label site").fill("bergen");
+      await page.getByRole("button", { name: "Remove label team" }).click();
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.locator("dialog").waitFor({ state: "detached" });
+      const user = await call("GetUser", { name: `users/${ids[0]}` });
+      assert.deepEqual([user.givenName, user.labels], ["Grace", { site: "bergen" }]);
+    });
+  });
+
+  it("is suspended, activated, deleted after a question, and brought back", async () => {
+    const { word, ids: [id] } = await team(1);
+    await visit(filterBy({ filter: word, deleted: "true" }), {}, async (page) => {
+      await pick(page, id, "Suspend");
+      await row(page, id).getByText("Suspended").waitFor();
+      await pick(page, id, "Activate");
+      await row(page, id).getByText("Active", { exact: true }).waitFor();
+      await pick(page, id, "Delete…");
+      await page.keyboard.press("Escape");
+      await page.locator("dialog").waitFor({ state: "detached" });
+      assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /Actions for/);
+      await pick(page, id, "Delete…");
+      await page.getByRole("button", { name: "Delete", exact: true }).click();
+      await row(page, id).getByText("Deleted", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Undelete" }).click();
+      await row(page, id).getByText("Active", { exact: true }).waitFor();
+      assert.equal((await call("GetUser", { name: `users/${id}` })).deleteTime, undefined);
+    });
+  });
+
+  it("has a page with its history, which goes on by itself", async () => {
+    const { ids: [id] } = await team(1);
+    await visit(`/console/users/${id}`, {}, async (page) => {
+      const history = page.getByRole("region", { name: "History" });
+      await history.getByText("Created").waitFor();
+      await call("UpdateUser", { user: { name: `users/${id}`, displayName: "Somebody else" }, updateMask: "displayName" });
+      await page.getByRole("heading", { name: "Somebody else" }).waitFor();
+      await history.getByText("display name").waitFor();
+      await page.getByRole("button", { name: "Suspend" }).click();
+      await history.getByText("Suspended").waitFor();
+    });
+  });
+
+  it("who does not exist is an error with a correlation ID that can be copied", async () => {
+    await visit("/console/users/nobody-at-all", {}, async (page) => {
+      const problem = page.getByRole("alert");
+      await problem.getByText("USER_NOT_FOUND").waitFor();
+      const id = await problem.locator("code").innerText();
+      assert.match(id, /\S{8,}/);
+      await page.getByRole("button", { name: "Copy the correlation ID" }).click();
+      await eventually(async () => assert.equal(await page.evaluate(() => navigator.clipboard.readText()), id));
+    });
+  });
+});
+
+describe("a user whom somebody else changed meanwhile", () => {
+  async function conflict(page, id) {
+    await pick(page, id, "Edit");
+    await field(page, "Display name").fill("Mine");
+    await field(page, "Family name").fill("Mine");
+    await call("UpdateUser", { user: { name: `users/${id}`, displayName: "Theirs", givenName: "Theirs" }, updateMask: "displayName,givenName" });
+    await page.locator("dialog").getByText("Somebody else has changed this user").waitFor();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.locator("dialog table.conflict").waitFor();
+  }
+  const settled = async (id) => {
+    const { displayName, givenName = "", familyName = "" } = await call("GetUser", { name: `users/${id}` });
+    return [displayName, givenName, familyName];
+  };
+
+  for (const [button, want] of [["Take theirs", ["Theirs", "Theirs", ""]], ["Keep mine", ["Mine", "", "Mine"]], ["Save as chosen", ["Theirs", "Theirs", "Mine"]]]) {
+    it(`is settled by “${button}”`, async () => {
+      const { word, ids: [id] } = await team(1);
+      await visit(filterBy({ filter: word }), {}, async (page) => {
+        await connection(page, "live");
+        await conflict(page, id);
+        const both = page.locator("tr[data-by=both]");
+        assert.match(await both.innerText(), /Display name[\s\S]*Theirs[\s\S]*Mine/);
+        if (button === "Save as chosen") await both.getByRole("radio", { name: /theirs/ }).check();
+        await page.getByRole("button", { name: button }).click();
+        await page.locator("dialog").waitFor({ state: "detached" });
+        assert.deepEqual(await settled(id), want);
+      });
+    });
+  }
+});
+
+describe("rows", () => {
+  it("change as somebody else changes them, and stay where they are", async () => {
+    const { word, ids } = await team(3);
+    await visit(filterBy({ filter: word, order: "display_name" }), {}, async (page) => {
+      await connection(page, "live");
+      const order = await names(page);
+      await call("UpdateUser", { user: { name: `users/${ids[0]}`, displayName: `Zoe ${word}` }, updateMask: "displayName" });
+      await row(page, ids[0]).getByText(`Zoe ${word}`).waitFor();
+      await row(page, ids[0]).getByText("Belongs elsewhere now").waitFor();
+      await call("DeleteUser", { name: `users/${ids[1]}` });
+      await row(page, ids[1]).getByText("Deleted just now").waitFor();
+      await call("CreateUser", { userId: `${word}-new`, user: { email: `${word}-new@example.com`, displayName: `New ${word}` } });
+      await page.getByText("1 more user would be on this page").waitFor();
+      assert.deepEqual(await names(page), order);
+      await page.getByRole("button", { name: "Refresh" }).click();
+      await eventually(async () => assert.deepEqual(await names(page), [ids[2], `${word}-new`, ids[0]].map((id) => `users/${id}`)));
+    });
+  });
+});
