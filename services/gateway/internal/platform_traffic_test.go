@@ -120,7 +120,10 @@ func TestPlatformHistoriesOfManyInstancesFitAMessage(t *testing.T) {
 			w.list = append(w.list, target.Entry{Instance: instanceOf("user-" + string(rune('a'+n%26)) + time.Duration(n).String())})
 		}
 		w.user.Apply(w.list)
+		w.hold <- struct{}{} // one look ends all steps
 		pass(100 * time.Second)
+		<-w.hold
+		pass(time.Second)
 		s := w.service(t, "user", true)
 		traffic, points := 0, 0
 		for _, i := range s.GetInstances() {
