@@ -7,9 +7,11 @@ import (
 	"time"
 )
 
-// youngConnection is how old a connection must be to be closed because nothing came
-// over it yet, when the edge shuts down.
-const youngConnection = 500 * time.Millisecond
+// idleGrace is how long a connection of HTTP/1.1 must have waited for a request,
+// since the edge said that it leaves, to be closed. Nothing tells a client that its
+// next request will not be read any more; what it uses within this time is answered,
+// and the answer tells it.
+const idleGrace = time.Second
 
 // listener bounds the connections that are open at once, and knows them.
 type listener struct {
@@ -93,6 +95,9 @@ func (l *listener) endIdle() int {
 		all = append(all, c)
 	}
 	l.mu.Unlock()
+	if l.edge.left() < idleGrace {
+		return len(all)
+	}
 	for _, c := range all {
 		c.endIdle()
 	}
@@ -107,7 +112,8 @@ type conn struct {
 	since    time.Time
 
 	mu      sync.Mutex
-	begun   bool // something came over it
+	begun   bool      // something came over it
+	waits   time.Time // since when, when it is idle
 	http2   bool
 	idle    bool // of HTTP/1.1: the next byte begins a request
 	expired bool // the wait for that byte was ended
@@ -138,14 +144,14 @@ func (c *conn) setIdle(http2 bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.http2 = c.http2 || http2
-	c.idle = !c.http2
+	c.idle, c.waits = !c.http2, time.Now()
 }
 
 // endIdle ends the wait for a request that did not begin.
 func (c *conn) endIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.idle || !c.begun && time.Since(c.since) > youngConnection {
+	if c.idle && time.Since(c.waits) >= idleGrace || !c.begun && time.Since(c.since) >= idleGrace {
 		c.expired = true
 		_ = c.Conn.SetReadDeadline(past) // a connection that is closed needs none
 	}

@@ -46,6 +46,7 @@ type Edge struct {
 	listener  *listener
 
 	leaving  atomic.Bool
+	leftAt   atomic.Int64 // Unix nanoseconds; 0: it did not leave
 	shutting atomic.Bool
 	flight   flight
 	closing  sync.Once

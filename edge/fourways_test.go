@@ -470,3 +470,20 @@ func (r *running) grown(t *testing.T, before map[string]float64, method string) 
 	})
 	return grown
 }
+
+// framed is a message as a protocol frames it.
+func framed(t *testing.T, media string, m proto.Message) string {
+	t.Helper()
+	raw := inJSON(t, m)
+	if !strings.HasSuffix(media, "json") {
+		var err error
+		if raw, err = proto.Marshal(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(raw))), raw...) //nolint:gosec // small
+	if strings.Contains(media, "text") {
+		return base64.StdEncoding.EncodeToString(frame)
+	}
+	return string(frame)
+}

@@ -18,8 +18,8 @@ import (
 const (
 	// goAwayPatience is how long a shutdown waits for connections of HTTP/2
 	// without requests to end by themselves, once they heard that the server
-	// leaves: net/http gives them a second.
-	goAwayPatience = 1500 * time.Millisecond
+	// leaves: net/http gives them a second. Those of HTTP/1.1 have idleGrace.
+	goAwayPatience = 2 * time.Second
 	// shutPoll is how often a shutdown looks whether it may go on.
 	shutPoll = 10 * time.Millisecond
 )
@@ -135,7 +135,13 @@ func (e *Edge) serving() (*http.Server, *listener) {
 
 // Leave implements [keelson.Front]: answers from now on make their clients connect
 // anew (Connection: close; GOAWAY in HTTP/2), which then reach another instance.
-func (e *Edge) Leave() { e.leaving.Store(true) }
+func (e *Edge) Leave() {
+	e.leftAt.CompareAndSwap(0, time.Now().UnixNano())
+	e.leaving.Store(true)
+}
+
+// left is how long ago the edge said that it leaves.
+func (e *Edge) left() time.Duration { return time.Since(time.Unix(0, e.leftAt.Load())) }
 
 // Shutdown implements [keelson.Front]: it accepts nothing more, waits for the
 // requests in flight and closes the connections, at most until the context ends.
@@ -187,7 +193,9 @@ func (e *Edge) Close() error {
 		l.let()
 		err = errors.Join(s.Close(), ignoreClosed(l.Close()))
 	}
-	_ = e.flight.wait(context.Background()) // the context does not end
+	if s != nil { // without a listener, requests are ended by whoever has one
+		_ = e.flight.wait(context.Background()) // the context does not end
+	}
 	e.ending.Lock()
 	e.ended = true
 	e.ending.Unlock()
