@@ -3,6 +3,7 @@ package foreign_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,11 +14,11 @@ func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
 	grpcurl := tool(t, "grpcurl")
 	registry := t.TempDir()
 	startIn(t, registry, build(t, "../../services/user/cmd/user"))
-	at := startIn(t, registry, build(t, "../../services/gateway/cmd/gateway"), "KEELSON_DESCRIPTORS="+descriptors(t))
+	at := startIn(t, registry, build(t, "../../services/gateway/cmd/gateway"), "KEELSON_DESCRIPTORS="+descriptors(t), "KEELSON_EDGE__ADDRESS=127.0.0.1:0")
 
 	t.Run("lists them", func(t *testing.T) {
 		services := strings.Fields(command(t, grpcurl, "-plaintext", at.Address, "list"))
-		for _, want := range []string{userService, "audit.v1.AuditService", "grpc.health.v1.Health"} {
+		for _, want := range []string{userService, "audit.v1.AuditService", "keelson.platform.v1.PlatformService", "grpc.health.v1.Health"} {
 			if !slices.Contains(services, want) {
 				t.Errorf("%s is not in the list %v", want, services)
 			}
@@ -43,6 +44,18 @@ func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
 		messages := `{"start": {"import_id": "of-a-test"}} {"item": {"user_id": "grace-h", "user": {"email": "grace@example.com"}}}`
 		if out := command(t, grpcurl, "-plaintext", "-d", messages, at.Address, userService+"/ImportUsers"); !strings.Contains(out, `"name": "users/grace-h"`) {
 			t.Errorf("got\n%s", out)
+		}
+	})
+	t.Run("sees the platform", func(t *testing.T) {
+		var list struct {
+			Services []struct{ Name, State string }
+		}
+		out := command(t, grpcurl, "-plaintext", at.Address, "keelson.platform.v1.PlatformService/ListServices")
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			t.Fatalf("%v in\n%s", err, out)
+		}
+		if !slices.Contains(list.Services, struct{ Name, State string }{"services/user", "STATE_SERVING"}) {
+			t.Errorf("the user service does not serve in\n%s", out)
 		}
 	})
 }
