@@ -48,6 +48,12 @@ func (c PlatformConfig) withDefaults() PlatformConfig {
 	return c
 }
 
+// placeholder is what a link has in place of a value, placeholderValue what is put
+// there to see whether it is a URL.
+var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
+
+const placeholderValue = "placeholder-0"
+
 // checkLink reports a template that is no URL of a web page, or that does not
 // say what it is about: it needs one of some placeholders and may have others.
 func checkLink(key, link string, oneOf, also []string) error {
@@ -59,21 +65,21 @@ func checkLink(key, link string, oneOf, also []string) error {
 	}
 	needs := strings.Join(oneOf, " or ")
 	found := false
-	for _, p := range regexp.MustCompile(`\{[^{}]*\}`).FindAllString(link, -1) {
+	for _, p := range placeholder.FindAllString(link, -1) {
 		if !slices.Contains(oneOf, p) && !slices.Contains(also, p) {
 			return fault("has the placeholder %s, which is not known here; it takes %s", p, strings.Join(slices.Concat(oneOf, also), ", "))
 		}
 		found = found || slices.Contains(oneOf, p)
 	}
-	u, err := url.Parse(link)
+	u, err := url.Parse(placeholder.ReplaceAllString(link, placeholderValue))
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fault("is no URL of a web page; begin it with https://host/ or http://host/")
 	case u.User != nil:
 		return fault("has a user name, which everybody would see who uses the console; leave it out")
-	case strings.ContainsAny(u.Host, "{}"):
+	case strings.Contains(u.Host, placeholderValue):
 		return fault("has a placeholder in its host; put it behind")
-	case strings.ContainsAny(regexp.MustCompile(`\{[^{}]*\}`).ReplaceAllString(link, ""), "{}"):
+	case strings.ContainsAny(placeholder.ReplaceAllString(link, ""), "{}"):
 		return fault("has a brace without its other half")
 	case !found:
 		return fault("leads to the same page whatever it is about; put %s into it", needs)

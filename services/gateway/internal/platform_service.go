@@ -65,11 +65,11 @@ func (s *seenService) see(state *keelson.TargetState, now time.Time, step uint64
 		i := s.instances[key]
 		if i == nil {
 			i = &seenInstance{key: key, firstSeen: now, statusSince: now}
-			if left.series > 0 {
-				left.series--
-				i.series = newSeries(in.Traffic, now, step)
-			}
 			s.instances[key] = i
+		}
+		if i.series == nil && left.series > 0 {
+			left.series--
+			i.series = newSeries(in.Traffic, now, step)
 		}
 		i.see(in, now)
 	}
