@@ -107,6 +107,9 @@ var calls = []call{
 	{operation: platform + "GetConsoleConfig", path: "/v1/consoleConfig?color=red", want: 400},
 }
 
+// itself is why a call does not find the service away.
+const itself = "the gateway answers it itself: it is away when there is nobody to say so"
+
 // unprovoked are answers that the document has and that no call here gets, each for
 // its reason. "" is every operation.
 var unprovoked = map[string]map[string]string{
@@ -114,8 +117,11 @@ var unprovoked = map[string]map[string]string{
 		"500":     "the server fails: there is no request for that",
 		"default": "every other error",
 	},
-	user + "WatchUsers":        {"409": "a watch that is too slow or too old is told so after it has begun, by its last event"},
-	user + "ImportUsers":       {"503": "an import that is cut off is told so after it has begun, by its last line"},
-	audit + "Follow":           {"409": "a stream that is taken over is told so after it has begun, by its last line"},
-	platform + "WatchServices": {"409": "a watch that is too old is told so after it has begun, by its last event"},
+	user + "WatchUsers":           {"409": "a watch that is too slow or too old is told so after it has begun, by its last event"},
+	user + "ImportUsers":          {"503": "an import that is cut off is told so after it has begun, by its last line"},
+	audit + "Follow":              {"409": "a stream that is taken over is told so after it has begun, by its last line"},
+	platform + "WatchServices":    {"409": "a watch that is too old is told so after it has begun, by its last event", "503": itself},
+	platform + "ListServices":     {"503": itself},
+	platform + "GetService":       {"503": itself},
+	platform + "GetConsoleConfig": {"503": itself},
 }

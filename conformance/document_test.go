@@ -133,6 +133,12 @@ func (d *document) operations() map[string]*operation {
 	return all
 }
 
+// takesLines says whether an upload is sent.
+func (o *operation) takesLines() bool {
+	body := o.route.Operation.RequestBody
+	return body != nil && body.Value.Content["application/x-ndjson"] != nil
+}
+
 // statuses returns the HTTP statuses that an operation documents.
 func (o *operation) statuses() []string {
 	var all []string

@@ -72,7 +72,7 @@ func listRules(field protoreflect.FieldDescriptor, rules *validate.RepeatedRules
 	}
 	said.add("uniqueItems", rules.GetUnique())
 	if items := constraintsOfItem(field, rules.GetItems()); len(items.members) > 0 {
-		said.set("allOf", []any{newObject("items", items)})
+		said.set("items", items)
 	}
 	return said
 }
@@ -93,15 +93,10 @@ func mapRules(field protoreflect.FieldDescriptor, rules *validate.MapRules) *obj
 	if rules.MaxPairs != nil {
 		said.set("maxProperties", rules.GetMaxPairs())
 	}
-	of := &object{}
 	if field.MapKey().Kind() == protoreflect.StringKind {
-		of.add("propertyNames", constraintsOfItem(field.MapKey(), rules.GetKeys()))
+		said.add("propertyNames", constraintsOfItem(field.MapKey(), rules.GetKeys()))
 	}
-	of.add("additionalProperties", constraintsOfItem(field.MapValue(), rules.GetValues()))
-	if len(of.members) > 0 {
-		said.set("allOf", []any{of})
-	}
-	return said
+	return said.add("additionalProperties", constraintsOfItem(field.MapValue(), rules.GetValues()))
 }
 
 // plainRules are those of which only a length in bytes and whether the value is

@@ -88,6 +88,21 @@ func (o *object) merge(other *object) *object {
 	return o
 }
 
+// constrain sets what other has. Schemas of what is inside (the items of a list,
+// the members of a map) are put together and not replaced.
+func (o *object) constrain(other *object) *object {
+	for _, m := range other.members {
+		more, isObject := m.value.(*object)
+		inside, has := o.get(m.key).(*object)
+		if isObject && has && (m.key == "items" || m.key == "additionalProperties" || m.key == "propertyNames") {
+			inside.merge(more)
+			continue
+		}
+		o.set(m.key, m.value)
+	}
+	return o
+}
+
 // sort orders the members by their keys.
 func (o *object) sort() *object {
 	slices.SortStableFunc(o.members, func(a, b member) int { return bytes.Compare([]byte(a.key), []byte(b.key)) })

@@ -209,7 +209,7 @@ func (p pathParameter) description() string {
 func (s *schemas) pathSchema(p pathParameter) *object {
 	made := newObject("type", "string")
 	if p.field != nil && p.whole && p.field.Message() == nil {
-		made = s.value(p.field, input).merge(constraints(p.field, s.optionsOf(p.field).rules))
+		made = s.value(p.field, input).constrain(constraints(p.field, s.optionsOf(p.field).rules))
 	}
 	if made.get("type") != "string" || made.get("pattern") != nil || made.get("enum") != nil {
 		return made

@@ -69,7 +69,7 @@ func (w *queryWalk) parameter(field protoreflect.FieldDescriptor, name string) *
 		"description", comment(field),
 		"required", len(w.within) == 1 && opts.required(input),
 		"deprecated", opts.deprecated,
-		"schema", w.schemas.value(field, input).merge(constraints(field, opts.rules)).add("format", formatOf(field, opts)))
+		"schema", w.schemas.value(field, input).constrain(constraints(field, opts.rules)).add("format", formatOf(field, opts)))
 	if field.IsList() {
 		made.add("style", "form").add("explode", true)
 	}

@@ -152,7 +152,7 @@ func (s *schemas) property(field protoreflect.FieldDescriptor, f form, bound []s
 		made = s.value(field, f)
 	}
 	if f != output {
-		made.merge(constraints(field, opts.rules))
+		made.constrain(constraints(field, opts.rules))
 	}
 	return made.merge(annotationsOf(field, opts))
 }
