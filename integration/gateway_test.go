@@ -199,7 +199,7 @@ func TestAWatchThroughTheGatewayGoesOn(t *testing.T) {
 	create := func(id string) {
 		must[*userv1.User](t)(users(first).CreateUser(bounded(t), &userv1.CreateUserRequest{UserId: id, User: &userv1.User{Email: id + "@example.com"}}))
 	}
-	last := awaitChange(t, w, "users/one", func() { create("one") })
+	last := awaitChange(t, w, "users/user-one", func() { create("user-one") })
 	first.end(t)
 	for err = nil; err == nil; _, err = w.Recv() {
 	}
@@ -207,12 +207,12 @@ func TestAWatchThroughTheGatewayGoesOn(t *testing.T) {
 		t.Errorf("the watch ended with %v", err)
 	}
 	first = g.start("gateway-b", freeAddress(t))
-	create("two")
+	create("user-two")
 	w, err = users(first).WatchUsers(bounded(t), &userv1.WatchUsersRequest{StartRevision: last})
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitChange(t, w, "users/two", func() {})
+	awaitChange(t, w, "users/user-two", func() {})
 }
 
 // awaitChange receives until a user has changed, and returns the revision.

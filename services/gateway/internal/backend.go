@@ -12,8 +12,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/protobuf/reflect/protoreflect"
-
-	"github.com/keelson-dev/keelson"
 )
 
 const (
@@ -37,7 +35,6 @@ const (
 // host is what a backend needs of the chassis service.
 type host interface {
 	Expose(service string, desc protoreflect.ServiceDescriptor, h grpc.StreamHandler) error
-	Targets() []keelson.TargetState
 }
 
 // backend is one target, and what is known of the allowed services on it. Its
@@ -48,6 +45,7 @@ type backend struct {
 	log      *slog.Logger
 	metrics  *instruments
 	dial     func() (*grpc.ClientConn, error)
+	targets  *targets
 	cfg      ReflectionConfig
 	services []string // all that it may expose
 	asked    []string // those that no file describes
@@ -101,6 +99,25 @@ func (b *backend) start(fromFiles map[string]description) error {
 		}
 	}
 	return b.link()
+}
+
+// first asks the backend before the gateway serves, until it has answered or the
+// context ends.
+func (b *backend) first(ctx context.Context) {
+	for len(b.asked) > 0 && ctx.Err() == nil {
+		l := b.use()
+		err := l.ready(ctx, askTimeout)
+		l.release()
+		if err == nil && b.renew(ctx) >= 0 {
+			return
+		}
+		wait := time.NewTimer(firstRetry)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+		}
+	}
 }
 
 // link dials the target anew, since gRPC takes its retries from what is known when
@@ -212,14 +229,9 @@ func (b *backend) instances() string {
 	l := b.use()
 	defer l.release()
 	var list []string
-	for _, t := range b.Targets() {
-		if t.Target != l.Target() {
-			continue
-		}
-		for _, i := range t.Instances {
-			if i.Connection == connectivity.Ready.String() {
-				list = append(list, strings.Join([]string{i.ID, i.Address, i.Version}, " "))
-			}
+	for _, i := range b.targets.instances(l.Target()) {
+		if i.Connection == connectivity.Ready.String() {
+			list = append(list, strings.Join([]string{i.ID, i.Address, i.Version}, " "))
 		}
 	}
 	slices.Sort(list)

@@ -50,6 +50,8 @@ type ReflectionConfig struct {
 	// Refresh is after how long a backend is asked again although none of its
 	// instances came or went; 0: 1 min.
 	Refresh time.Duration `yaml:"refresh" default:"1m" min:"100ms" doc:"asks a backend again for its methods after so long, and whenever its instances change"`
+	// StartTimeout is how long a start waits for the backends' answers; 0: 3 s.
+	StartTimeout time.Duration `yaml:"start_timeout" default:"3s" min:"1ms" doc:"how long a start waits for the methods to be known, so that an instance that is registered serves them; one that waits no longer asks on"`
 	// MaxSize is how many bytes the descriptors of one backend may have; 0: 4 MiB.
 	MaxSize keelson.Size `yaml:"max_size" default:"4MiB" min:"1KiB" max:"64MiB" doc:"most bytes that the descriptors of one backend may have"`
 }
@@ -74,7 +76,7 @@ type KeyConfig struct {
 	// Name names the client in answers and in Redis.
 	Name string `yaml:"name" doc:"name of the client, which answers show"`
 	// SHA256 is the hash of the key, in hexadecimal.
-	SHA256 string `yaml:"sha256" doc:"SHA-256 of the key in hexadecimal: printf %s KEY | sha256sum"`
+	SHA256 string `yaml:"sha256" doc:"SHA-256 of the key in hexadecimal, as sha256sum prints it"`
 	// Rate and Burst are its limit; 0: that of all clients.
 	Rate  float64 `yaml:"rate" min:"0" max:"1000000" doc:"calls per second; 0: limits.rate"`
 	Burst int     `yaml:"burst" min:"0" max:"1000000" doc:"calls at once; 0: limits.burst, or as many as rate"`

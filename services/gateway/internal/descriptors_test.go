@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -55,6 +56,20 @@ func TestAMethodThatSomeInstancesDoNotKnowStays(t *testing.T) {
 	if _, err := g.call(soon(t), "/test.v1.Echo/Newer", "x"); errCode(err) != codes.Unimplemented {
 		t.Errorf("a method that is gone: %v", err)
 	}
+}
+
+func TestWhenTheGatewayServesTheMethodsAreKnown(t *testing.T) {
+	f := newFake(t, echo, describe(t, echoSet()).byV1)
+	g := newGateway(t, f, func(s *setup) { s.config.Reflection.StartTimeout = time.Minute })
+	if _, err := healthpb.NewHealthClient(g).Check(soon(t), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range g.service.Contract().Services {
+		if s.FullName() == echoService {
+			return
+		}
+	}
+	t.Error("the gateway serves, and knows no methods")
 }
 
 func TestTheOldReflectionIsAskedToo(t *testing.T) {

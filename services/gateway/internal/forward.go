@@ -73,14 +73,14 @@ func kindOf(ctx context.Context) (policy.Kind, bool) {
 
 // receiveOne receives the one request of a method. It waits for the end of the
 // requests, as a server of the method would, and so hears of a second one.
-func receiveOne(ss grpc.ServerStream, req *keelson.Frame) error {
+// The second frame is there to be used again.
+func receiveOne(ss grpc.ServerStream, req, more *keelson.Frame) error {
 	if err := ss.RecvMsg(req); errors.Is(err, io.EOF) {
 		return cardinality()
 	} else if err != nil {
 		return err
 	}
-	var more keelson.Frame
-	switch err := ss.RecvMsg(&more); {
+	switch err := ss.RecvMsg(more); {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
@@ -102,7 +102,7 @@ type exchange struct {
 func (f *forwarder) unary(ss grpc.ServerStream, l *link, method string) error {
 	x := &exchange{}
 	defer x.req.Free()
-	if err := receiveOne(ss, &x.req); err != nil {
+	if err := receiveOne(ss, &x.req, &x.reply); err != nil {
 		return err
 	}
 	ctx := ss.Context()

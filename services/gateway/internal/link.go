@@ -42,6 +42,10 @@ func (l *link) release() {
 	}
 }
 
+// idlePatience is how long a link may rest after it was asked to connect. Some
+// policies (ring_hash) rest until a call chooses an instance.
+const idlePatience = 100 * time.Millisecond
+
 // ready waits for an instance that is ready: so long, and not for more than three
 // quarters of the time that the call has, so that its client hears why.
 func (l *link) ready(ctx context.Context, most time.Duration) error {
@@ -56,7 +60,10 @@ func (l *link) ready(ctx context.Context, most time.Duration) error {
 	defer cancel()
 	for ; state != connectivity.Ready; state = l.GetState() {
 		if state == connectivity.Idle {
-			l.Connect()
+			if l.staysIdle(wait) {
+				return nil
+			}
+			continue
 		}
 		if !l.WaitForStateChange(wait, state) {
 			if ctx.Err() != nil {
@@ -66,4 +73,12 @@ func (l *link) ready(ctx context.Context, most time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// staysIdle asks the link to connect, and tells whether it rests in spite of that.
+func (l *link) staysIdle(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, idlePatience)
+	defer cancel()
+	l.Connect()
+	return !l.WaitForStateChange(ctx, connectivity.Idle)
 }

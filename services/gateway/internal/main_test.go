@@ -119,6 +119,7 @@ func newGateway(t testing.TB, f *fake, change ...func(*setup)) *gateway {
 	c := &s.config
 	c.Services = []internal.ServiceConfig{{Service: echoService, Target: "passthrough:///backend"}}
 	c.Ops.Address, c.Debug.Address, c.Edge.Address, c.Log.Format, c.Environment = "off", "off", "off", "json", "test"
+	c.Reflection.StartTimeout = time.Millisecond // most fakes describe nothing
 	c.Drain.Propagation, c.Drain.Quiet, c.Drain.Streams = time.Millisecond, time.Millisecond, time.Second
 	for _, f := range change {
 		f(s)

@@ -36,10 +36,10 @@ func (r *relay) run() error {
 	if r.drains {
 		defer r.drain.onDrain(r.ss.Context(), cancel)()
 	}
-	var first keelson.Frame
+	var first, more keelson.Frame
 	defer first.Free()
 	if r.oneRequest {
-		if err := receiveOne(r.ss, &first); err != nil {
+		if err := receiveOne(r.ss, &first, &more); err != nil {
 			return err
 		}
 	}

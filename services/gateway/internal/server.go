@@ -72,6 +72,7 @@ type Gateway struct {
 	limiter     *limiter
 
 	service  *keelson.Service
+	targets  *targets
 	drain    *drain
 	metrics  *instruments
 	backends []*backend
@@ -109,7 +110,7 @@ func (g *Gateway) Options() []keelson.Option {
 // it exposes the services on the allow-list, and serves the platform service and
 // the edge, with the console.
 func (g *Gateway) Register(service *keelson.Service) error {
-	g.service = service
+	g.service, g.targets = service, &targets{look: service.Targets}
 	var err error
 	if g.metrics, err = newInstruments(service.Registerer()); err != nil {
 		return fmt.Errorf("register the metrics of the gateway: %w", err)
@@ -125,7 +126,7 @@ func (g *Gateway) Register(service *keelson.Service) error {
 	if _, err := edge.New(service, g.cfg.Edge, edge.WithHandler(console.Path, console.Handler()), edge.WithHandler("/{$}", root)); err != nil {
 		return err
 	}
-	service.OnStart("forwarding", func(context.Context) error { return g.start() })
+	service.OnStart("forwarding", g.start)
 	service.Go("forwarding", g.run)
 	service.OnStop("forwarding", g.wait)
 	return nil
@@ -154,7 +155,7 @@ func (g *Gateway) newBackend(target string) (*backend, error) {
 	r.Refresh, r.MaxSize = orDefault(r.Refresh, time.Minute), orDefault(r.MaxSize, 4<<20)
 	b := &backend{
 		forwarder: &forwarder{target: target, patience: orDefault(g.cfg.ReadyTimeout, 2*time.Second), drain: g.drain},
-		host:      g.service, log: g.service.Logger(), metrics: g.metrics, cfg: r,
+		host:      g.service, log: g.service.Logger(), metrics: g.metrics, targets: g.targets, cfg: r,
 		dial: func() (*grpc.ClientConn, error) {
 			return g.service.Dial(target, append([]grpc.DialOption{keelson.RawFrames()}, g.dialOptions...)...)
 		},
@@ -163,13 +164,21 @@ func (g *Gateway) newBackend(target string) (*backend, error) {
 	return b, b.link()
 }
 
-// start exposes the services.
-func (g *Gateway) start() error {
+// start exposes the services, and waits a while for their methods to be known: an
+// instance that is registered should serve them.
+func (g *Gateway) start(ctx context.Context) error {
 	for _, b := range g.backends {
 		if err := b.start(g.files); err != nil {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, orDefault(g.cfg.Reflection.StartTimeout, 3*time.Second))
+	defer cancel()
+	var asking sync.WaitGroup
+	for _, b := range g.backends {
+		asking.Go(func() { b.first(ctx) })
+	}
+	asking.Wait()
 	return nil
 }
 
