@@ -9,7 +9,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ## run the platform: three instances of the user service, two of the audit service
+up: ## run the platform: three instances of the user service, two of the audit service, a gateway with the console
 	go run ./cmd/keelson up
 
 .PHONY: test
@@ -26,12 +26,19 @@ servers: tools ## run the tests as CI does: a missing server or tool is a failur
 
 .PHONY: tools
 tools: ## build the pinned tools into .cache/bin
-	tools/install.sh gotestsum golangci-lint grpcurl grpc-health-probe consul
+	tools/install.sh gotestsum golangci-lint grpcurl grpc-health-probe consul connectconformance
+	integration/foreign/testdata/install.sh
 
 .PHONY: generate
 generate: ## generate code from the .proto files, and the reference pages; needs npm
 	tools/generate.sh
 	go test -count=1 -run '^TestReference' . -update
+
+.PHONY: console
+console: ## build the browser console that the gateway embeds; needs npm
+	npm ci --prefix clients/typescript --ignore-scripts --no-audit --no-fund
+	npm ci --prefix console --ignore-scripts --no-audit --no-fund
+	npm --prefix console run build
 
 .PHONY: format
 format: ## format the Go code

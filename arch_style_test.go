@@ -32,7 +32,9 @@ var archInits = map[string]string{
 }
 
 // archPanics may panic, each for its reason.
-var archPanics = map[string]string{}
+var archPanics = map[string]string{
+	"edge/serve.go": "net/http breaks a connection when a handler panics with its ErrAbortHandler, and in no other way",
+}
 
 // archExperimental are gRPC's packages that promise nothing but are the only way
 // to be a resolver or a balancer, and who may use them besides internal/grpcx.
