@@ -23,22 +23,31 @@ type listener struct {
 	addresses map[netip.Addr]int
 	released  chan struct{} // closed when Accept may tell that there is nothing more
 	release   sync.Once
+	deaf      chan struct{} // closed when nothing is accepted any more
+	shut      sync.Once
+	shutErr   error
 }
 
 func newListener(l net.Listener, e *Edge) *listener {
-	return &listener{Listener: l, edge: e, open: map[*conn]struct{}{}, addresses: map[netip.Addr]int{}, released: make(chan struct{})}
+	return &listener{Listener: l, edge: e, open: map[*conn]struct{}{}, addresses: map[netip.Addr]int{}, released: make(chan struct{}), deaf: make(chan struct{})}
 }
 
+// lastCall is for how long a shutdown accepts the connections that the system has
+// taken already.
+const lastCall = 50 * time.Millisecond
+
 // Accept implements net.Listener. A connection that is one too many is closed at
-// once. After Close it waits for let: net/http closes idle connections as soon as
-// Accept has returned, and before that clients of HTTP/2 shall hear that the server
-// leaves.
+// once. When the edge shuts down it waits for let: net/http closes idle connections
+// as soon as Accept has returned, and before that clients of HTTP/2 shall hear that
+// the server leaves.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			if l.edge.shutting.Load() {
+				_ = l.Close() // Close of the server tells
 				<-l.released
+				return nil, net.ErrClosed
 			}
 			return nil, err //nolint:wrapcheck // net/http tells by it whether to go on
 		}
@@ -47,6 +56,23 @@ func (l *listener) Accept() (net.Conn, error) {
 		}
 		_ = c.Close() // it was refused
 	}
+}
+
+// Close implements net.Listener. It may be called again.
+func (l *listener) Close() error {
+	l.shut.Do(func() {
+		l.shutErr = l.Listener.Close()
+		close(l.deaf)
+	})
+	return l.shutErr
+}
+
+// stop accepts for a moment more and then closes.
+func (l *listener) stop() {
+	if d, ok := l.Listener.(interface{ SetDeadline(at time.Time) error }); ok && d.SetDeadline(time.Now().Add(lastCall)) == nil {
+		return
+	}
+	_ = l.Close() // Close of the server tells
 }
 
 // let lets Accept return.
@@ -86,22 +112,22 @@ func (l *listener) gone(c *conn) {
 	l.edge.metrics.connections.Dec()
 }
 
-// endIdle ends the connections of HTTP/1.1 that wait for a request, without losing
-// one that is on its way, and tells how many connections there are.
-func (l *listener) endIdle() int {
+// endIdle ends the connections of HTTP/1.1 that have waited for a request for long
+// enough. open is how many connections there are, and waiting how many of them are
+// HTTP/1.1's without a request that is being answered.
+func (l *listener) endIdle() (open, waiting int) {
 	l.mu.Lock()
 	all := make([]*conn, 0, len(l.open))
 	for c := range l.open {
 		all = append(all, c)
 	}
 	l.mu.Unlock()
-	if l.edge.left() < idleGrace {
-		return len(all)
-	}
 	for _, c := range all {
-		c.endIdle()
+		if c.endIdle(l.edge.left() >= idleGrace) {
+			waiting++
+		}
 	}
-	return len(all)
+	return len(all), waiting
 }
 
 // conn is a connection of the edge.
@@ -116,6 +142,7 @@ type conn struct {
 	waits   time.Time // since when, when it is idle
 	http2   bool
 	idle    bool // of HTTP/1.1: the next byte begins a request
+	busy    bool // a request is being answered
 	expired bool // the wait for that byte was ended
 }
 
@@ -144,17 +171,26 @@ func (c *conn) setIdle(http2 bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.http2 = c.http2 || http2
-	c.idle, c.waits = !c.http2, time.Now()
+	c.idle, c.busy, c.waits = !c.http2, false, time.Now()
 }
 
-// endIdle ends the wait for a request that did not begin.
-func (c *conn) endIdle() {
+// setBusy is told by the server.
+func (c *conn) setBusy() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.idle && time.Since(c.waits) >= idleGrace || !c.begun && time.Since(c.since) >= idleGrace {
+	c.busy = true
+}
+
+// endIdle ends the wait for a request that did not begin, if it may, and tells
+// whether this is a connection of HTTP/1.1 without a request that is being answered.
+func (c *conn) endIdle(may bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if may && (c.idle && time.Since(c.waits) >= idleGrace || !c.begun && time.Since(c.since) >= idleGrace) {
 		c.expired = true
 		_ = c.Conn.SetReadDeadline(past) // a connection that is closed needs none
 	}
+	return !c.busy && !c.http2
 }
 
 // Close implements net.Conn.

@@ -69,7 +69,7 @@ func (e *Edge) newServer(config *tls.Config) *http.Server {
 
 // connState notes which connections wait for a request.
 func connState(c net.Conn, state http.ConnState) {
-	if state != http.StateIdle {
+	if state != http.StateIdle && state != http.StateActive {
 		return
 	}
 	http2 := false
@@ -77,8 +77,13 @@ func connState(c net.Conn, state http.ConnState) {
 		http2 = t.ConnectionState().NegotiatedProtocol == "h2"
 		c = t.NetConn()
 	}
-	if c, ok := c.(*conn); ok {
-		c.setIdle(http2)
+	known, ok := c.(*conn)
+	switch {
+	case !ok:
+	case state == http.StateIdle:
+		known.setIdle(http2)
+	default:
+		known.setBusy()
 	}
 }
 
@@ -121,7 +126,7 @@ func (e *Edge) Serve() error {
 	} else {
 		err = s.Serve(l)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || e.shutting.Load() && errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return fmt.Errorf("serve at the edge: %w", err)
@@ -155,6 +160,42 @@ func (e *Edge) Shutdown(ctx context.Context) error {
 		return e.flight.wait(ctx)
 	}
 	e.shutting.Store(true)
+	l.stop()
+	e.lastRequests(ctx, l)
+	return e.shutServer(ctx, s, l)
+}
+
+// lastRequests waits until no request can come over HTTP/1.1 any more: net/http
+// drops those that come when it shuts down.
+func (e *Edge) lastRequests(ctx context.Context, l *listener) {
+	select {
+	case <-l.deaf:
+	case <-ctx.Done():
+		return
+	}
+	patience := time.NewTimer(goAwayPatience)
+	defer patience.Stop()
+	tick := time.NewTicker(shutPoll)
+	defer tick.Stop()
+	for quiet := 0; quiet < 2; { // once more: the server decides just after it has told
+		if _, waiting := l.endIdle(); waiting > 0 {
+			quiet = 0
+		} else {
+			quiet++
+		}
+		select {
+		case <-tick.C:
+		case <-patience.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// shutServer tells clients of HTTP/2, waits for requests in flight and closes the
+// connections.
+func (e *Edge) shutServer(ctx context.Context, s *http.Server, l *listener) error {
 	told := make(chan error, 1)
 	go func() { told <- s.Shutdown(ctx) }()
 	patience := time.NewTimer(goAwayPatience)
@@ -162,8 +203,7 @@ func (e *Edge) Shutdown(ctx context.Context) error {
 	tick := time.NewTicker(shutPoll)
 	defer tick.Stop()
 	for {
-		open := l.endIdle()
-		if open == 0 {
+		if open, _ := l.endIdle(); open == 0 {
 			l.let()
 		}
 		select {
