@@ -45,7 +45,7 @@ describe("while the gateway is restarted", () => {
     });
   });
 
-  it("a page that is opened says so, and can be tried again", async () => {
+  it("a page that is opened says so, and goes on by itself", async () => {
     await visit("/console/users", {}, async (page) => {
       await rows(page).first().waitFor();
       await control("gateway/stop");
@@ -54,10 +54,7 @@ describe("while the gateway is restarted", () => {
       await page.getByRole("alert").locator("code").waitFor();
       await shot(page, "users-error");
       await control("gateway/start");
-      await eventually(async () => {
-        await page.getByRole("button", { name: "Try again" }).click({ timeout: 1000 }).catch(() => {});
-        assert.equal(await page.getByText("The users could not be read").count(), 0);
-      });
+      await page.getByText("The users could not be read").waitFor({ state: "detached" });
     });
   });
 });

@@ -36,7 +36,7 @@ export function withBrowser() {
 export async function visit(path, options, body) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", locale: "en-US", timezoneId: "Europe/Berlin", ...options });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: base });
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const broken = [];
   page.on("pageerror", (e) => broken.push(`thrown: ${e.message}`));
@@ -79,7 +79,8 @@ export async function call(method, request) {
     const answer = await fetch(`${base}/${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) }).catch((cause) => ({ ok: false, status: 503, text: () => String(cause) }));
     if (answer.ok) return answer.json();
     // An instance that was just killed may take a write with it.
-    if (answer.status !== 503 || i >= 20) throw new Error(`${path}: HTTP ${answer.status} ${await answer.text()}`);
+    const reads = /\/(Get|List)/.test(path) && answer.status === 504;
+    if ((answer.status !== 503 && !reads) || i >= 20) throw new Error(`${path}: HTTP ${answer.status} ${await answer.text()}`);
     await new Promise((r) => setTimeout(r, 100));
   }
 }
@@ -98,7 +99,7 @@ let last = 0;
 export const fresh = (word) => `${word}-${process.pid.toString(36)}${Date.now().toString(36)}${last++}`;
 
 /** Waits until a check passes. */
-export async function eventually(check, ms = 30_000) {
+export async function eventually(check, ms = 60_000) {
   for (const end = Date.now() + ms; ; ) {
     try {
       return await check();

@@ -36,7 +36,7 @@ function page(path: string) {
     if (first === "") return null;
   }
   return (
-    <Empty icon="info" title="There is no such page">
+    <Empty icon="info" title="There is no such page" page>
       <A class="button" href={href("users")}>To the users</A>
     </Empty>
   );
@@ -55,7 +55,7 @@ function Later({ load }: { load: () => Promise<ComponentType> }) {
   }, [load]);
   if (loaded === "failed") {
     return (
-      <Empty icon="alert" title="This part of the console could not be loaded">
+      <Empty icon="alert" title="This part of the console could not be loaded" page>
         <button type="button" class="button" onClick={() => location.reload()}>Load again</button>
       </Empty>
     );

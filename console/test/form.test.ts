@@ -40,8 +40,8 @@ describe("the form", () => {
 
 describe("an error", () => {
   it("comes to its fields", () => {
-    const fields = [{ field: "user.email", description: "is bad" }, { field: "user.email", description: "is worse" }, { field: "user_id", description: "is short" }, { field: "user.labels", description: "too many" }];
-    expect(faultsOf(problem(Code.InvalidArgument, "INVALID_REQUEST", fields))).toEqual({ faults: { email: "is bad; is worse", userId: "is short", labels: "too many" }, rest: false });
+    const fields = [{ field: "user.email", description: "is bad" }, { field: "user.email", description: "is worse" }, { field: "user_id", description: "does not match regex pattern `^x$`" }, { field: "user.labels", description: "too many" }];
+    expect(faultsOf(problem(Code.InvalidArgument, "INVALID_REQUEST", fields))).toEqual({ faults: { email: "is bad; is worse", userId: "must be 4 to 63 of a–z, 0–9 and hyphen, beginning with a letter and not ending with a hyphen", labels: "too many" }, rest: false });
   });
 
   it.each([

@@ -51,15 +51,15 @@ export function Chart({ title, summary, series, lines, format }: Props) {
   }, []);
   useEffect(() => plot.current?.setData(dataOf(series, lines)), [series]);
   return (
-    <figure class="chart" role="img" aria-label={`${title}: ${summary}`}>
-      <figcaption aria-hidden="true">
+    <div class="chart" role="img" aria-label={`${title}: ${summary}`}>
+      <div class="chart-head" aria-hidden="true">
         <span class="chart-title">{title}</span>
         {lines.map((l) => (
           <span class="chart-key" key={l.label}><span class="chart-swatch" data-color={l.color} data-dash={l.dash ? "" : undefined} />{l.label}</span>
         ))}
-      </figcaption>
+      </div>
       <div class="chart-box" ref={box} aria-hidden="true" />
-    </figure>
+    </div>
   );
 }
 
@@ -77,7 +77,7 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
     height: HEIGHT,
     legend: { show: false },
     cursor: { show: false },
-    padding: [6, 8, 0, 0],
+    padding: [6, 30, 0, 0],
     scales: {
       x: { time: true, range: (_u, _min, max) => [(max ?? 0) - WINDOW, max ?? 0] },
       y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.15 : 1] },

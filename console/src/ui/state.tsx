@@ -2,11 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { Icon, type IconName } from "./icon.js";
 
-export function Empty({ icon, title, children }: { icon: IconName; title: string; children?: ComponentChildren }) {
+/** Empty may be all that a page has: then its title is the heading. */
+export function Empty({ icon, title, page, children }: { icon: IconName; title: string; page?: boolean; children?: ComponentChildren }) {
   return (
     <div class="empty">
       <span class="empty-icon"><Icon name={icon} /></span>
-      <p class="empty-title">{title}</p>
+      {page ? <h1 class="empty-title" tabIndex={-1}>{title}</h1> : <p class="empty-title">{title}</p>}
       {children && <div class="empty-body">{children}</div>}
     </div>
   );

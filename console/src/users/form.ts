@@ -47,6 +47,11 @@ export function check(f: Form): Faults {
   return {};
 }
 
+// A rule of the contract is told as it is written; nobody should have to read it.
+function inWords(name: FieldName, description: string): string {
+  return name === "userId" && description.includes("regex") ? "must be 4 to 63 of a–z, 0–9 and hyphen, beginning with a letter and not ending with a hyphen" : description;
+}
+
 const FIELDS: Record<string, FieldName> = {
   user_id: "userId",
   email: "email",
@@ -68,7 +73,7 @@ export function faultsOf(p: Problem): { faults: Faults; rest: boolean } {
   for (const { field, description } of p.fieldViolations) {
     const name = FIELDS[field.replace(/^user\./, "").split(/[.[]/)[0]!];
     if (!name) rest = true;
-    else faults[name] = faults[name] ? `${faults[name]}; ${description}` : description;
+    else faults[name] = faults[name] ? `${faults[name]}; ${inWords(name, description)}` : inWords(name, description);
   }
   return { faults, rest };
 }

@@ -23,6 +23,8 @@ export class UsersStore {
   #listing: Listing | undefined;
   #revision = "";
   #load: AbortController | undefined;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
 
   constructor() {
     this.live = new Live<UserEvent>(
@@ -49,13 +51,15 @@ export class UsersStore {
     const abort = new AbortController();
     this.#load = abort;
     this.#listing = listing;
+    clearTimeout(this.#again);
     this.live.stop();
     this.loading.value = true;
     try {
       await this.#read(abort.signal);
+      this.#failures = 0;
       if (!abort.signal.aborted) this.live.start();
     } catch (cause) {
-      if (!abort.signal.aborted) this.problem.value = problemOf(cause);
+      if (!abort.signal.aborted) this.#fail(listing, problemOf(cause));
     } finally {
       if (this.#load === abort) this.loading.value = false;
     }
@@ -73,7 +77,16 @@ export class UsersStore {
 
   stop(): void {
     this.#load?.abort();
+    clearTimeout(this.#again);
     this.live.stop();
+  }
+
+  // What may pass is tried again without being asked.
+  #fail(listing: Listing, problem: Problem): void {
+    this.problem.value = problem;
+    if (!passes(problem)) return;
+    const delay = Math.min(10_000, 1000 * 2 ** this.#failures++);
+    this.#again = setTimeout(() => void this.load(listing), delay);
   }
 
   async #read(abort: AbortSignal): Promise<void> {
@@ -96,6 +109,9 @@ export class UsersStore {
     if (this.page.value) this.page.value = applyChange(this.page.value, event.kind, event.user);
   }
 }
+
+/** Whether a problem may be gone the next time. */
+export const passes = (p: Problem) => p.code === Code.Unavailable || p.code === Code.DeadlineExceeded || p.code === Code.ResourceExhausted;
 
 /** What is wrong with the filter typed, if that is the problem. */
 export function filterFault(p: Problem | undefined): string | undefined {

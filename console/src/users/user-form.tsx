@@ -41,7 +41,7 @@ export function UserForm({ form, isNew, base, faults, problem, busy, change, sub
     >
       <div class="dialog-body">
         {base && <ChangedMeanwhile base={base} />}
-        {problem && <ProblemView problem={problem} title="The user was not saved" />}
+        {problem && <ProblemView problem={problem} title={problem.isNetworkFailure ? "No answer came: send it again" : "The user was not saved"} />}
         {isNew && <Field {...text("userId")} label="User ID" mono autofocus hint="4 to 63 of a–z, 0–9 and hyphen. Never changes. Empty: one is made." />}
         <Field {...text("email")} label="E-mail" type="email" required autofocus={!isNew} />
         <Field {...text("displayName")} label="Display name" />

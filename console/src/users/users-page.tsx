@@ -11,7 +11,7 @@ import { ProblemView } from "../ui/problem.js";
 import { Bones, Empty } from "../ui/state.js";
 import { UserDialogs, onChanged, openDialog } from "./dialogs.js";
 import { Pager } from "./pager.js";
-import { UsersStore, filterFault } from "./store.js";
+import { UsersStore, filterFault, passes } from "./store.js";
 import { UsersTable } from "./table.js";
 import { Toolbar } from "./toolbar.js";
 
@@ -105,6 +105,7 @@ function Content({ listing, change: go }: { listing: Listing; change: (to: Parti
   if (problem && !filterFault(problem)) {
     return (
       <ProblemView problem={problem} title="The users could not be read">
+        {passes(problem) && <p class="problem-note">This is tried again by itself.</p>}
         <button type="button" class="button" onClick={() => void store.refresh()}><Icon name="refresh" /> Try again</button>
         {listing.page && <button type="button" class="button" onClick={() => go({})}>To the first page</button>}
       </ProblemView>
