@@ -10,6 +10,9 @@ import (
 	"testing"
 )
 
+// flaky lists cases that fail or pass as it happens.
+const flaky = "known-flaky.txt"
+
 func TestPublicSuitePassesButForWhatIsKnown(t *testing.T) {
 	runner := tool(t, "connectconformance")
 	server := build(t, ".", "./server")
@@ -19,14 +22,14 @@ func TestPublicSuitePassesButForWhatIsKnown(t *testing.T) {
 	}{{"native", []string{"-native"}}, {"edge", nil}} {
 		t.Run(at.name, func(t *testing.T) {
 			list := at.name + "-known-failing.txt"
-			args := append([]string{"--mode", "server", "--conf", at.name + ".yaml", "--known-failing", "@" + list, "--", server}, at.args...)
+			args := append([]string{"--mode", "server", "--conf", at.name + ".yaml", "--known-failing", "@" + list, "--known-flaky", "@" + flaky, "--", server}, at.args...)
 			out, err := exec.CommandContext(t.Context(), runner, args...).CombinedOutput()
 			results := string(out)
 			t.Log(results[max(0, strings.LastIndex(results, "Total cases")):])
 			if err != nil || !strings.Contains(results, "Total cases") {
 				t.Errorf("%v:\n%s", err, failures(results))
 			}
-			checkReasons(t, results, readKnown(t, list))
+			checkReasons(t, results, append(readKnown(t, list), readKnown(t, flaky)...))
 		})
 	}
 }
