@@ -153,14 +153,17 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestPlatformSaysHowInstancesAre(t *testing.T) {
+// situation is something that happens, and what is told of it.
+type situation struct {
+	happen func(t *testing.T, w *world)
+	want   string
+	reason string // of the service
+	why    string // of the first instance
+}
+
+func situations() map[string]situation {
 	const ready, connecting, failure, idle = connectivity.Ready, connectivity.Connecting, connectivity.TransientFailure, connectivity.Idle
-	for name, tc := range map[string]struct {
-		happen func(t *testing.T, w *world)
-		want   string
-		reason string // of the service
-		why    string // of the first instance
-	}{
+	return map[string]situation{
 		"well": {func(*testing.T, *world) {}, "SERVING, user-1 SERVING, user-2 SERVING", "", ""},
 		"one drains": {func(t *testing.T, w *world) { w.connection("user-1", ready, target.HealthNotServing) },
 			"SERVING, user-1 DRAINING, user-2 SERVING", "", "it says that it serves no new calls"},
@@ -218,7 +221,11 @@ func TestPlatformSaysHowInstancesAre(t *testing.T) {
 			w.methods = []keelson.CalledMethod{{Method: "/user.v1.UserService/GetUser", Breaker: &breaker.Snapshot{State: "half_open", Rejections: 3}}}
 			w.mu.Unlock()
 		}, "DEGRADED, user-1 SERVING, user-2 SERVING", "breakers are not closed: user.v1.UserService/GetUser", ""},
-	} {
+	}
+}
+
+func TestPlatformSaysHowInstancesAre(t *testing.T) {
+	for name, tc := range situations() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, internal.PlatformConfig{})

@@ -57,11 +57,11 @@ func (w *world) watch(t *testing.T, req *platformv1.WatchServicesRequest) *watch
 }
 
 // during are the messages that come within a time.
-func (c *watcher) during(d time.Duration) (list []*platformv1.WatchServicesResponse) {
+func (w *watcher) during(d time.Duration) (list []*platformv1.WatchServicesResponse) {
 	limit := time.After(d)
 	for {
 		select {
-		case m := <-c.take:
+		case m := <-w.take:
 			list = append(list, m)
 		case <-limit:
 			return list
