@@ -69,8 +69,8 @@ func (f *fake) start(t testing.TB, register ...func(*grpc.Server)) {
 	}
 	f.listener.Store(l)
 	done := make(chan struct{})
-	go func() { defer close(done); _ = f.server.Serve(l) }()
 	server := f.server
+	go func() { defer close(done); _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Stop(); <-done })
 }
 
