@@ -60,7 +60,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the service does not run", http.StatusServiceUnavailable)
 		return
 	}
-	server.ServeHTTP(w, r)
+	server.ServeHTTP(w, throughIntake(r))
 }
 
 // frontAddresses tells the registry where the fronts listen, as in edge_address.

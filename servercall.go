@@ -72,6 +72,9 @@ func (m *method) begin(ss grpc.ServerStream) *serverCall {
 	if p, ok := peer.FromContext(ctx); ok {
 		c.Peer = p.Addr
 	}
+	if in, ok := ctx.Value(intakeKey{}).(*intake); ok {
+		c.ServerStream = &intakeStream{ss, in}
+	}
 	c.CorrelationID = correlationID(ctx)
 	m.sendBack(ss, c.CorrelationID)
 	m.tel.traces.Begin(&c.Call)

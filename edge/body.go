@@ -3,9 +3,10 @@ package edge
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -134,7 +135,7 @@ func (b *body) explain(err error) error {
 }
 
 // errSlow ends the body of a client that sends too slowly.
-var errSlow = errors.New("the request came in too slowly")
+var errSlow = fmt.Errorf("the request came in too slowly: %w", os.ErrDeadlineExceeded)
 
 // advance follows the messages through what was read, and returns how much of it
 // is right.
