@@ -144,12 +144,12 @@ describe("the theme", () => {
   it("is chosen against the system's, and kept", () => visit("/console/users", { colorScheme: "light" }, async (page) => {
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const light = await ground();
-    await page.getByRole("button", { name: "Dark" }).click();
+    await page.getByRole("button", { name: "Dark", exact: true }).click();
     assert.notEqual(await ground(), light);
     await page.reload();
     await rows(page).first().waitFor();
     assert.notEqual(await ground(), light);
-    assert.equal(await page.getByRole("button", { name: "Dark" }).getAttribute("aria-pressed"), "true");
+    assert.equal(await page.getByRole("button", { name: "Dark", exact: true }).getAttribute("aria-pressed"), "true");
   }));
 });
 

@@ -53,6 +53,10 @@ function Later({ load }: { load: () => Promise<ComponentType> }) {
     load().then((Page) => wanted && setLoaded({ Page }), () => wanted && setLoaded("failed"));
     return () => { wanted = false; };
   }, [load]);
+  // The heading was not there yet when the page was gone to.
+  useEffect(() => {
+    if (loaded && document.activeElement?.id === "main") focusHeading();
+  }, [loaded]);
   if (loaded === "failed") {
     return (
       <Empty icon="alert" title="This part of the console could not be loaded" page>
@@ -77,8 +81,12 @@ function useFocusedHeading(path: string): void {
       return;
     }
     scrollTo(0, 0);
-    (document.querySelector<HTMLElement>("main h1") ?? document.getElementById("main"))?.focus({ preventScroll: true });
+    focusHeading();
   }, [path]);
+}
+
+function focusHeading(): void {
+  (document.querySelector<HTMLElement>("main h1") ?? document.getElementById("main"))?.focus({ preventScroll: true });
 }
 
 function Header({ path }: { path: string }) {

@@ -11,7 +11,7 @@ const TEXT: Record<Connection["phase"], string> = {
   waiting: "Reconnecting",
   resyncing: "Resyncing…",
   failed: "Not live",
-  stopped: "Paused",
+  stopped: "Not live yet",
 };
 
 /** ConnectionState says whether what is shown follows what happens. */

@@ -4,7 +4,8 @@ import { Icon } from "../ui/icon.js";
 
 interface Props {
   listing: Listing;
-  rows: number;
+  /** How many users are shown; undefined while none are. */
+  rows: number | undefined;
   /** The token of the next page; "" on the last one. */
   next: string;
   /** The tokens of the pages before, the first of which is "". */
@@ -18,7 +19,7 @@ export function Pager({ listing, rows, next, before, turn, change }: Props) {
   const page = listing.page ? (before.length ? `Page ${before.length + 1}` : "A later page") : "First page";
   return (
     <nav class="pager" aria-label="Pages">
-      <span class="muted">{page} · {plural(rows, "user")}</span>
+      <span class="muted">{page}{rows !== undefined && ` · ${plural(rows, "user")}`}</span>
       <label class="size">
         <span>Per page</span>
         <select value={String(listing.size)} onChange={(e) => change({ size: Number(e.currentTarget.value) })}>

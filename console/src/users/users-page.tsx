@@ -64,7 +64,7 @@ export function UsersPage() {
       <Content listing={listing} change={go} />
       <Pager
         listing={listing}
-        rows={store.page.value?.rows.length ?? 0}
+        rows={store.problem.value ? undefined : store.page.value?.rows.length}
         next={store.problem.value ? "" : store.next.value}
         before={trail()}
         turn={turn}
