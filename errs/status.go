@@ -23,8 +23,8 @@ const (
 // *Error nor a status nor the end of a context: the service's [Table], its
 // store's codes.
 //
-// The result has exactly one ErrorInfo, holds valid UTF-8 only and is at most
-// [MaxStatusSize] bytes.
+// The result has exactly one ErrorInfo, unless it passes as it came (see
+// [Verbatim]), holds valid UTF-8 only and is at most [MaxStatusSize] bytes.
 func Status(err error, domain, correlationID string, more ...Classifier) *status.Status {
 	if err == nil {
 		return nil
@@ -35,7 +35,7 @@ func Status(err error, domain, correlationID string, more ...Classifier) *status
 	correlationID = cut(valid(correlationID), maxRequestID)
 	e, asIs := outgoing(err, correlationID, more)
 	if asIs {
-		return e.verbatim(domain, correlationID)
+		return e.verbatim(domain)
 	}
 	e = e.leaving(domain)
 	if correlationID != "" {

@@ -1,10 +1,9 @@
 package errs
 
 import (
+	"slices"
 	"unicode/utf8"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -17,9 +16,9 @@ func (v *verbatim) Unwrap() error { return v.err }
 
 // Verbatim marks err so that [Status] passes the status in it on as it is,
 // whatever its code: for gateways, whose callers are to see what the service
-// behind said. Details keep their order, also unknown ones; only what is
-// missing is added (ErrorInfo, RequestInfo), and the cap still holds. An err
-// without a status is treated as if it were not wrapped. Nil is nil.
+// behind said. Nothing is added, and details keep their order, also unknown
+// ones; the cap still holds. An err without a status is treated as if it were
+// not wrapped. Nil is nil.
 func Verbatim(err error) error {
 	if err == nil {
 		return nil
@@ -27,32 +26,14 @@ func Verbatim(err error) error {
 	return &verbatim{err: err}
 }
 
-// verbatim returns the status that e came as, with what is missing.
-func (e *Error) verbatim(domain, correlationID string) *status.Status {
+// verbatim returns the status that e came as. What would make it not fit is cut
+// as in any other, which then needs the domain for its marker.
+func (e *Error) verbatim(domain string) *status.Status {
 	p := e.GRPCStatus().Proto()
 	p.Message = valid(p.GetMessage())
-	var kept []*anypb.Any
-	info, request := false, false
-	for _, a := range p.GetDetails() {
-		if !utf8.ValidString(a.GetTypeUrl()) {
-			continue // cannot be marshaled
-		}
-		if a.MessageIs((*errdetails.ErrorInfo)(nil)) {
-			if info || a.UnmarshalTo(&errdetails.ErrorInfo{}) != nil {
-				continue
-			}
-			info = true
-		}
-		request = request || a.MessageIs((*errdetails.RequestInfo)(nil))
-		kept = append(kept, a)
-	}
-	if !info {
-		kept = append(kept, pack(&errdetails.ErrorInfo{Reason: CodeName(codes.Code(uint32(p.GetCode()))), Domain: valid(domain)})) //nolint:gosec // the same 32 bits
-	}
-	if !request && correlationID != "" {
-		kept = append(kept, pack(&errdetails.RequestInfo{RequestId: correlationID}))
-	}
-	p.Details = kept
+	p.Details = slices.DeleteFunc(p.GetDetails(), func(a *anypb.Any) bool {
+		return !utf8.ValidString(a.GetTypeUrl()) // cannot be marshaled
+	})
 	st := status.FromProto(p)
 	if fits(p) {
 		return st
