@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type AuditService, type Change, ChangeSchema, Change_Kind as Kind } from "../../clients/typescript/src/gen/audit/v1/audit_pb.js";
+import { type AuditService, type Change, ChangeSchema, Change_Kind as Kind } from "../node_modules/@keelson/client/src/gen/audit/v1/audit_pb.js";
 import { listeners } from "./users.js";
 
 const changes: Change[] = [];

@@ -3,7 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { pause } from "./users.js";
-import { BreakerState, Instance_Status as Status, type PlatformService, ServiceSchema, Service_State as State, WatchServicesResponse_Type as Type } from "../../clients/typescript/src/gen/keelson/platform/v1/platform_pb.js";
+import { BreakerState, Instance_Status as Status, type PlatformService, ServiceSchema, Service_State as State, WatchServicesResponse_Type as Type } from "../node_modules/@keelson/client/src/gen/keelson/platform/v1/platform_pb.js";
 
 
 const START = Date.now() - 300_000;

@@ -5,8 +5,8 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { BadRequestSchema, ErrorInfoSchema } from "../../clients/typescript/src/gen/google/rpc/error_details_pb.js";
-import { type User, UserSchema, type UserService, User_State as State, WatchUsersResponseSchema, WatchUsersResponse_Type as Type } from "../../clients/typescript/src/gen/user/v1/user_pb.js";
+import { BadRequestSchema, ErrorInfoSchema } from "../node_modules/@keelson/client/src/gen/google/rpc/error_details_pb.js";
+import { type User, UserSchema, type UserService, User_State as State, WatchUsersResponseSchema, WatchUsersResponse_Type as Type } from "../node_modules/@keelson/client/src/gen/user/v1/user_pb.js";
 
 /** pause waits until a time has passed, the call has ended or it is woken. */
 export function pause(ms: number, signal: AbortSignal, wake: (w: () => void) => void = () => {}): Promise<void> {
