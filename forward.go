@@ -96,6 +96,7 @@ func (s *Service) Expose(service string, desc protoreflect.ServiceDescriptor, h 
 	all = maps.Clone(all)
 	all[service] = e
 	s.replace(all)
+	s.client.forget(service)
 	s.health.SetServing(service)
 	return nil
 }
@@ -136,6 +137,8 @@ func (s *Service) Withdraw(service string) {
 	delete(all, service)
 	s.replace(all)
 	s.forget(service)
+	s.client.forget(service)
+	s.tel.called.Forget(service)
 	s.health.Remove(service)
 }
 

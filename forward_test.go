@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -24,6 +26,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/errs"
+	policyv1 "github.com/keelson-dev/keelson/proto/keelson/policy/v1"
 )
 
 // gate starts a service that serves nothing of its own.
@@ -47,7 +50,20 @@ func gate(t *testing.T) (*keelson.Service, *grpc.ClientConn) {
 
 // strange builds a service whose types are not linked in: one unary method and
 // one stream.
-func strange(t *testing.T, timeout string) protoreflect.ServiceDescriptor {
+func strange(t *testing.T, file string) protoreflect.ServiceDescriptor {
+	t.Helper()
+	return strangeFile(t, file, nil)
+}
+
+// strangeWithin is strange with a deadline for its unary method.
+func strangeWithin(t *testing.T, timeout time.Duration) protoreflect.ServiceDescriptor {
+	t.Helper()
+	opts := &descriptorpb.MethodOptions{}
+	proto.SetExtension(opts, policyv1.E_Method, &policyv1.MethodPolicy{Timeout: durationpb.New(timeout)})
+	return strangeFile(t, timeout.String(), opts)
+}
+
+func strangeFile(t *testing.T, name string, opts *descriptorpb.MethodOptions) protoreflect.ServiceDescriptor {
 	t.Helper()
 	m := func(name string, stream bool) *descriptorpb.MethodDescriptorProto {
 		return &descriptorpb.MethodDescriptorProto{
@@ -55,10 +71,12 @@ func strange(t *testing.T, timeout string) protoreflect.ServiceDescriptor {
 			ServerStreaming: proto.Bool(stream),
 		}
 	}
+	get := m("Get", false)
+	get.Options = opts
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("strange/v1/" + timeout + ".proto"), Package: proto.String("strange.v1"), Syntax: proto.String("proto3"),
+		Name: proto.String("strange/v1/" + name + ".proto"), Package: proto.String("strange.v1"), Syntax: proto.String("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Thing")}},
-		Service:     []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Strange"), Method: []*descriptorpb.MethodDescriptorProto{m("Get", false), m("Watch", true)}}},
+		Service:     []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Strange"), Method: []*descriptorpb.MethodDescriptorProto{get, m("Watch", true)}}},
 	}, nil)
 	must(t, err)
 	return file.Services().Get(0)
@@ -205,5 +223,32 @@ func TestReflectionShowsWhatIsExposed(t *testing.T) {
 	must(t, ss.CloseSend())
 	if _, err := ss.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)
+	}
+}
+
+func TestCallsFollowAContractThatChanges(t *testing.T) {
+	s, plain := gate(t)
+	conn, err := s.Dial(plain.Target(), keelson.RawFrames())
+	must(t, err)
+	must(t, s.Expose("strange.v1.Strange", strange(t, "e"), echo))
+	timeout := func() string {
+		if _, err := ask(t, conn, "/strange.v1.Strange/Get", "x"); err != nil {
+			t.Fatal(err)
+		}
+		for _, state := range s.Targets() {
+			for _, m := range state.Methods {
+				if m.Method == "/strange.v1.Strange/Get" {
+					return m.Timeout
+				}
+			}
+		}
+		return "not called"
+	}
+	if got := timeout(); got != "10s" {
+		t.Errorf("the default deadline is %s", got)
+	}
+	must(t, s.Expose("strange.v1.Strange", strangeWithin(t, 3*time.Second), echo))
+	if got := timeout(); got != "3s" {
+		t.Errorf("the new deadline is %s, want 3s", got)
 	}
 }

@@ -50,6 +50,21 @@ func (o *outgoing) method(fullName string, stream bool) *clientMethod {
 	return m.(*clientMethod)
 }
 
+// forget makes the methods of a service be looked up anew by the next calls,
+// because their policy has been replaced.
+func (c *Client) forget(service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, o := range c.conns {
+		o.methods.Range(func(name, m any) bool {
+			if m.(*clientMethod).policy.Service == service {
+				o.methods.Delete(name)
+			}
+			return true
+		})
+	}
+}
+
 // outgoingTo returns what the connections to a target share; the caller holds the
 // lock.
 func (c *Client) outgoingTo(target string) *outgoing {
