@@ -24,9 +24,10 @@ var files embed.FS
 // concurrent use.
 //
 // Files whose names carry a digest may be cached for good; all others are asked
-// for anew and answered 304 while they are the same. A path that names no file
-// is a page of the application and answered with index.html, if it is a browser
-// that navigates: a file that is missing stays 404. All answers forbid scripts,
+// for anew and answered 304 while they are the same. [Path] itself is the page,
+// whoever asks. Another path that names no file is a page of the application and
+// answered with index.html, if it is a browser that navigates: a file that is
+// missing stays 404. All answers forbid scripts,
 // styles and connections of other origins and being framed. Only GET and HEAD are
 // answered. Compression is the listener's business.
 func Handler() http.Handler {

@@ -69,6 +69,8 @@ func TestPathsAreAnswered(t *testing.T) {
 	}{
 		{"the page", "/console/", []string{"Accept", "text/html"}, page},
 		{"the page without a slash", "/console", []string{"Sec-Fetch-Mode", navigate}, page},
+		{"the page for whoever asks", "/console/", nil, page},
+		{"the page without a slash for whoever asks", "/console", []string{"Accept", "*/*"}, page},
 		{"the page by its name", "/console/index.html", nil, page},
 		{"a deep link that a browser navigates to", "/console/users/ada-l?filter=x", []string{"Sec-Fetch-Mode", navigate, "Accept", "text/html"}, page},
 		{"a deep link of a client that wants a page", "/console/platform", []string{"Accept", "text/html,*/*;q=0.8"}, page},

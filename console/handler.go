@@ -113,14 +113,17 @@ var errNoFile = errors.New("the console has no such file")
 // find returns the file that a request names, or the page of the application.
 func (h *handler) find(r *http.Request) (file, error) {
 	name, ok := strings.CutPrefix(r.URL.Path, Path)
-	if !ok && r.URL.Path != strings.TrimSuffix(Path, "/") {
+	if r.URL.Path == strings.TrimSuffix(Path, "/") {
+		name, ok = "", true
+	}
+	if !ok {
 		return file{}, errNoFile
 	}
 	if f, ok := h.files[name]; ok && name != "" {
 		return f, nil
 	}
 	index, ok := h.files["index.html"]
-	if !ok || strings.HasPrefix(name, "assets/") || !navigates(r) {
+	if !ok || strings.HasPrefix(name, "assets/") || name != "" && !navigates(r) {
 		return file{}, errNoFile
 	}
 	return index, nil
