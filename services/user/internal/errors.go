@@ -56,7 +56,6 @@ func Errors() errs.Classifier {
 				errs.Meta("name", nameOf(e.Current.ID)), errs.Meta("current_etag", etagOf(&e.Current)), errs.Cause(repository.ErrDeleted),
 				errs.Precondition("STATE", nameOf(e.Current.ID), "the user must not be deleted; call UndeleteUser first"))
 		}),
-		errs.Row{Is: repository.ErrNotDeleted, As: own(errs.AlreadyExists(ReasonUserNotDeleted, "the user is not deleted"))},
 		errs.Row{Is: repository.ErrRequestReused, As: own(errs.InvalidArgument(ReasonRequestIDReused, "the request ID was used for another request within 24 h; make a new one for each request"),
 			errs.Field("request_id", ReasonRequestIDReused, "was used for another request; use a new UUID4"))},
 		errs.Row{Is: repository.ErrSequenceReused, As: own(errs.InvalidArgument(ReasonSequenceReused, "the sequence was used for another item of this import"),
@@ -77,6 +76,21 @@ func Errors() errs.Classifier {
 // was just time left to say so: locked, slow, or out of connections.
 func errStoreSlow() *errs.Error {
 	return own(errs.Unavailable(ReasonStoreUnavailable, "the store did not answer in time; try again, writes with the same request_id"), errs.RetryAfter(500*time.Millisecond))
+}
+
+// errDeletedAlready is the answer to a delete of a user that is deleted softly
+// (AIP-164 wants NOT_FOUND).
+func errDeletedAlready(id string) *errs.Error {
+	return own(errs.NotFound(ReasonUserNotFound, "user %q is deleted already; set allow_missing if that is as good", nameOf(id)),
+		errs.Meta("name", nameOf(id)), errs.Meta("deleted", "true"), errs.Cause(repository.ErrDeleted),
+		errs.Resource(resourceType, nameOf(id), "", "the user is deleted"))
+}
+
+// errNotDeleted is the answer to an undelete of a live user.
+func errNotDeleted(id string) *errs.Error {
+	return own(errs.AlreadyExists(ReasonUserNotDeleted, "user %q is not deleted; there is nothing to undo", nameOf(id)),
+		errs.Meta("name", nameOf(id)), errs.Cause(repository.ErrNotDeleted),
+		errs.Resource(resourceType, nameOf(id), "", "the user is not deleted"))
 }
 
 func existsError(e *repository.ExistsError) *errs.Error {

@@ -97,7 +97,7 @@ func (h *Handler) DeleteUser(ctx context.Context, req *userv1.DeleteUserRequest)
 	w.AllowMissing = req.GetAllowMissing()
 	res, err := h.store.Delete(ctx, id, h.cfg.DeletedTTL, w)
 	if errors.Is(err, repository.ErrDeleted) {
-		err = &repository.NotFoundError{ID: id}
+		err = errDeletedAlready(id)
 	}
 	return h.answer(res, err)
 }
@@ -108,7 +108,11 @@ func (h *Handler) UndeleteUser(ctx context.Context, req *userv1.UndeleteUserRequ
 	if err != nil {
 		return nil, err
 	}
-	return h.answer(h.store.Undelete(ctx, id, w))
+	res, err := h.store.Undelete(ctx, id, w)
+	if errors.Is(err, repository.ErrNotDeleted) {
+		err = errNotDeleted(id)
+	}
+	return h.answer(res, err)
 }
 
 // SuspendUser sets the state to SUSPENDED (AIP-216).

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -244,12 +245,18 @@ func TestDeleteUndelete(t *testing.T) {
 	wantOK[*userv1.User](t)(c.SuspendUser(soon(t), &userv1.SuspendUserRequest{Name: "users/anna"}))
 	_, err := c.UndeleteUser(soon(t), &userv1.UndeleteUserRequest{Name: "users/anna"})
 	wantError(t, err, codes.AlreadyExists, internal.ReasonUserNotDeleted, "")
+	if got, want := status.Convert(err).Message(), `user "users/anna" is not deleted; there is nothing to undo`; got != want {
+		t.Errorf("undelete of a live user says %q, want %q", got, want)
+	}
 	gone := wantOK[*userv1.User](t)(c.DeleteUser(soon(t), &userv1.DeleteUserRequest{Name: "users/anna"}))
 	if life := gone.GetPurgeTime().AsTime().Sub(gone.GetDeleteTime().AsTime()); life.Hours() != 720 {
 		t.Errorf("deleted at %v, purged at %v; want 30 days", gone.GetDeleteTime(), gone.GetPurgeTime())
 	}
 	_, err = c.DeleteUser(soon(t), &userv1.DeleteUserRequest{Name: "users/anna"})
 	wantError(t, err, codes.NotFound, internal.ReasonUserNotFound, "")
+	if got, want := status.Convert(err).Message(), `user "users/anna" is deleted already; set allow_missing if that is as good`; got != want {
+		t.Errorf("delete of a deleted user says %q, want %q", got, want)
+	}
 	again := wantOK[*userv1.User](t)(c.DeleteUser(soon(t), &userv1.DeleteUserRequest{Name: "users/anna", AllowMissing: true}))
 	if diff := cmp.Diff(gone, again, protocmp.Transform()); diff != "" {
 		t.Errorf("the second delete changed it:\n%s", diff)
