@@ -34,8 +34,9 @@
 //
 // # When all drain
 //
-// An instance that says it serves no longer gets calls only while no other is ready, until its connection ends: one that drains serves on
-// until it has told its clients, and the next one may not be known yet. One that has not served over its connection gets none.
+// An instance that says it serves no longer gets calls only while no other is ready, until its connection ends and for ten seconds at
+// most: one that drains serves on until it has told its clients, and the next one may not be known yet. One that has not served over its
+// connection gets none.
 //
 // # When all are sick
 //

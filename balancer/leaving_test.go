@@ -40,6 +40,22 @@ func TestInstancesThatDrainAreUsedWhileNoOtherServes(t *testing.T) {
 	}
 }
 
+func TestAnInstanceThatServesNoLongerIsNotUsedForLong(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, f *balancertest.Fleet) {
+		conn := f.Dial(balancer.Config{})
+		f.Instance(0).SetServing(false)
+		load := balancertest.Load{Rate: 10, Duration: time.Second, Deadline: 10 * time.Millisecond}
+		pass(8 * time.Second)
+		if o := load.Run(t.Context(), conn); o.Failed > 0 {
+			t.Errorf("as long as it may drain: %+v", o)
+		}
+		pass(2 * time.Second)
+		if o := load.Run(t.Context(), conn); o.Failed != o.Calls || status.Code(o.Errors[0]) != codes.Unavailable {
+			t.Errorf("after that: %+v", o)
+		}
+	})
+}
+
 func TestAnInstanceThatNeverServedGetsNoCalls(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, f *balancertest.Fleet) {
 		f.Instance(0).Kill()

@@ -119,13 +119,13 @@ func (k *picker) last(ctx context.Context, c *call.Call, m *method, obs *observe
 func (p *lb) unpicked() (leaving *subConn, hidden bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
+	n, now := 0, p.now()
 	for _, s := range p.subs {
 		if s.told.Load() {
 			hidden = hidden || s.serving.Load()
 			continue
 		}
-		if s.leaving.Load() && s.up.Load() && !s.inst.open() {
+		if s.leaves(now) && !s.inst.open() {
 			if n++; rand.IntN(n) == 0 {
 				leaving = s
 			}

@@ -3,6 +3,7 @@ package balancer
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/connectivity"
@@ -22,7 +23,7 @@ type subConn struct {
 
 	up         atomic.Bool   // the connection is up
 	serving    atomic.Bool   // and the instance says that it serves
-	leaving    atomic.Bool   // it served over this connection and says now that it does not, as an instance that drains does
+	leaving    atomic.Int64  // since when, by the policy's clock, it says that it serves no longer, as an instance that drains does; 0: it does not
 	generation atomic.Uint64 // counts connections, so that the health of an old one is not taken for that of a new one
 
 	// What follows is guarded by the policy's lock down.
@@ -31,6 +32,10 @@ type subConn struct {
 
 	told atomic.Bool // that the instance is out; written under down
 }
+
+// leavingTime is how long an instance that serves no longer may get calls for
+// want of another one: one that says so for longer does not drain.
+const leavingTime = 10 * time.Second
 
 // tracked is the entry of the connection in the target's live state; without one it does nothing.
 type tracked struct{ conn *target.Conn }
@@ -80,7 +85,7 @@ func (s *subConn) state(st balancer.SubConnState) {
 	s.generation.Add(1)
 	s.setServing(st.ConnectivityState == connectivity.Ready && s.policy.unchecked.Load(), st.ConnectivityState)
 	s.up.Store(st.ConnectivityState == connectivity.Ready)
-	s.leaving.Store(false)
+	s.leaving.Store(0)
 	s.inst.reconnected(s.policy.now(), st.ConnectivityState == connectivity.Ready)
 	s.conn.set(st.ConnectivityState, target.HealthUnknown)
 	if st.ConnectivityState == connectivity.Shutdown {
@@ -102,12 +107,27 @@ func (s *subConn) RegisterHealthListener(listen func(balancer.SubConnState)) {
 		if generation != s.generation.Load() {
 			return
 		}
-		served := s.serving.Load() || s.leaving.Load()
+		s.leave(st.ConnectivityState == connectivity.Ready)
 		s.setServing(st.ConnectivityState == connectivity.Ready, st.ConnectivityState)
-		s.leaving.Store(served && st.ConnectivityState != connectivity.Ready)
 		s.conn.set(connectivity.Ready, healthOf(st.ConnectivityState))
 		s.policy.enqueue(event{sub: s, state: st, health: true, generation: generation})
 	})
+}
+
+// leave notes when an instance that served over this connection ends to, or
+// begins again.
+func (s *subConn) leave(serving bool) {
+	if serving {
+		s.leaving.Store(0)
+	} else if s.serving.Load() {
+		s.leaving.Store(max(1, int64(s.policy.now())))
+	}
+}
+
+// leaves tells whether the instance has said so for no longer than a drain takes.
+func (s *subConn) leaves(now time.Duration) bool {
+	since := s.leaving.Load()
+	return since != 0 && now-time.Duration(since) < leavingTime && s.up.Load()
 }
 
 func (s *subConn) setServing(serving bool, heard connectivity.State) {
