@@ -132,7 +132,7 @@ func New(cfg Config, opts ...Option) (*Limiter, error) {
 		l.prefix = "keelson"
 	}
 	l.client = redis.NewClient(&redis.Options{
-		Addr: cfg.Address, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, TLSConfig: cfg.TLS,
+		Addr: cfg.Address, Username: cfg.Username, Password: cfg.Password, DB: cfg.DB, Dialer: dialer(cfg.TLS),
 		// One question is one attempt: what a call cannot wait for is of no use.
 		MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		DialTimeout: l.timeout, ReadTimeout: l.timeout, WriteTimeout: l.timeout, PoolTimeout: l.timeout,

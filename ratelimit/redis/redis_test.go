@@ -3,11 +3,15 @@ package redis_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -241,4 +245,32 @@ func Example() {
 	q := ratelimit.Quota{Rate: 2, Burst: 10}
 	fmt.Println(l.Take(context.Background(), "203.0.113.7", q).Remaining)
 	// Output: 4
+}
+
+// TestNothingIsPrintedForARedisThatIsNotThere sees to it that what go-redis says
+// comes by errors, and so reaches the log that the limiter was given.
+func TestNothingIsPrintedForARedisThatIsNotThere(t *testing.T) {
+	out, err := os.CreateTemp(t.TempDir(), "stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if os.Getenv("KEELSONTEST_SILENCE") == "" { // again in a process whose standard error is a file
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		cmd.Env, cmd.Stderr = append(os.Environ(), "KEELSONTEST_SILENCE=1"), out
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(out.Name()); err != nil || len(text) > 0 {
+			t.Errorf("it printed %q, %v", text, err)
+		}
+		return
+	}
+	l := run(t, redis.Config{Address: "127.0.0.1:1", Timeout: patient})
+	if n := admitted(l, "k", slow(50), 60); n != 50 {
+		t.Errorf("%d calls were admitted; want 50", n)
+	}
+	if err := l.Check(context.Background()); err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("the check says %v; want that the connection was refused", err)
+	}
 }
