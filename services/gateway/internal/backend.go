@@ -138,7 +138,8 @@ func (b *backend) relink(ctx context.Context) error {
 		return fmt.Errorf("dial %s: %w", b.target, err)
 	}
 	l := newLink(b.target, conn)
-	if err := l.ready(ctx, linkTimeout); ctx.Err() != nil {
+	err = l.ready(ctx, linkTimeout)
+	if ctx.Err() != nil {
 		l.release()
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -125,7 +126,7 @@ func (c *Config) Validate() error {
 	if a := c.Edge.Address; a != "off" && !c.Edge.Public && !isLoopback(a) {
 		faults = append(faults, fmt.Errorf("edge.address: %q can be reached from other machines, and the gateway asks nobody who they are; listen on 127.0.0.1, or set edge.public: true if that is meant", a))
 	}
-	if age := c.Platform.MaxAge; c.GRPC.ConnectionGrace > 0 && c.GRPC.ConnectionGrace <= age {
+	if age := c.Platform.withDefaults().MaxAge; c.GRPC.ConnectionGrace > 0 && c.GRPC.ConnectionGrace <= age {
 		faults = append(faults, fmt.Errorf("platform.max_age: %s is not below grpc.connection_age_grace (%s): a watch that began on an old connection would be cut off; lower it or raise the grace", age, c.GRPC.ConnectionGrace))
 	}
 	return errors.Join(append(faults, c.Limits.check()...)...)
@@ -164,13 +165,14 @@ func (c *LimitsConfig) check() (faults []error) {
 		if k.Name == "" || names[k.Name] {
 			faults = append(faults, fmt.Errorf("%s.name: %q is empty or given twice; each key needs a name of its own", at, k.Name))
 		}
-		if raw, err := hex.DecodeString(k.SHA256); err != nil || len(raw) != 32 || hashes[k.SHA256] {
+		hash := strings.ToLower(k.SHA256)
+		if raw, err := hex.DecodeString(hash); err != nil || len(raw) != 32 || hashes[hash] {
 			faults = append(faults, fmt.Errorf("%s.sha256: is no SHA-256 of its own in hexadecimal; make it with: printf %%s KEY | sha256sum", at))
 		}
 		if k.Rate == 0 && k.Burst > 0 && c.Rate == 0 {
 			faults = append(faults, fmt.Errorf("%s.burst: is set, but neither its rate nor limits.rate is", at))
 		}
-		names[k.Name], hashes[k.SHA256] = true, true
+		names[k.Name], hashes[hash] = true, true
 	}
 	return faults
 }

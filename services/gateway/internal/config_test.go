@@ -3,6 +3,7 @@ package internal_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
@@ -31,6 +32,18 @@ func TestTheConfigurationIsChecked(t *testing.T) {
 		"a key twice": {func(c *internal.Config) {
 			c.Limits.Keys = []internal.KeyConfig{keyOf("a", "k", 1), keyOf("b", "k", 1)}
 		}, "limits.keys[1].sha256"},
+		"a key twice, written otherwise": {func(c *internal.Config) {
+			again := keyOf("b", "k", 1)
+			again.SHA256 = strings.ToUpper(again.SHA256)
+			c.Limits.Keys = []internal.KeyConfig{keyOf("a", "k", 1), again}
+		}, "limits.keys[1].sha256"},
+		"watches as old as connections may become": {func(c *internal.Config) { c.Platform.MaxAge = c.GRPC.ConnectionGrace }, "platform.max_age"},
+		"watches of the default age, and less grace": {func(c *internal.Config) {
+			c.Platform.MaxAge, c.GRPC.ConnectionGrace = 0, 10*time.Minute
+		}, "platform.max_age"},
+		"watches that end before": {func(c *internal.Config) {
+			c.Platform.MaxAge, c.GRPC.ConnectionGrace = time.Minute, 2*time.Minute
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := internal.DefaultConfig()

@@ -2,7 +2,6 @@ package internal
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -91,13 +90,4 @@ func saysWhen(err error) bool {
 	}
 	_, says := e.RetryAfter()
 	return says
-}
-
-// endedHere returns the error with which this end ended a context, if it did.
-func endedHere(ctx context.Context) error {
-	var ours *errs.Error
-	if cause := context.Cause(ctx); errors.As(cause, &ours) {
-		return ours
-	}
-	return nil
 }
