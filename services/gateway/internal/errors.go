@@ -74,12 +74,31 @@ func (a *answer) failure(ctx context.Context, target string) error {
 
 // broken tells whether gRPC, not a backend, made an UNAVAILABLE. A backend's own
 // came with headers or trailers, which have a content type at least. Where the
-// stream broke after the headers, gRPC's text has the address of the instance.
+// stream broke after the headers, what gRPC says is all that tells it from a
+// backend without trailers of its own; it may have addresses of the inside.
 func (a *answer) broken(e *errs.Error) bool {
-	if a.header == nil && a.trailer == nil {
+	if len(a.header) == 0 && len(a.trailer) == 0 {
 		return true
 	}
-	return a.trailer == nil && e.Reason() == "" && a.peer != nil && a.peer.Addr != nil && strings.Contains(e.Message(), a.peer.Addr.String())
+	if len(a.trailer) > 0 || e.Reason() != "" {
+		return false
+	}
+	return transportSays(e.Message()) || a.peer != nil && a.peer.Addr != nil && strings.Contains(e.Message(), a.peer.Addr.String())
+}
+
+// transportSays tells whether a message is one with which grpc-go's transport
+// (internal/transport/http2_client.go, v1.85.0) ends the streams of a connection.
+func transportSays(message string) bool {
+	for _, begin := range [...]string{
+		"connection error: ", "error reading from server: ", "closing transport due to: ", "transport is closing", "the connection is draining",
+		"the stream is rejected because server is draining", "keepalive ping failed to receive ACK", "closing connection since the server is not reading",
+		"received goaway ", "stream terminated by RST_STREAM with error code: ",
+	} {
+		if strings.HasPrefix(message, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // saysWhen tells whether the chassis itself tells retries when to come again.

@@ -101,6 +101,8 @@ type setup struct {
 	config internal.Config
 	keep   func(*keelson.Service)
 	log    io.Writer
+	dial   []grpc.DialOption // of backends, after the fake's own
+	tcp    bool              // the gateway listens where a registry can name it
 }
 
 const (
@@ -124,11 +126,11 @@ func newGateway(t testing.TB, f *fake, change ...func(*setup)) *gateway {
 	for _, f := range change {
 		f(s)
 	}
-	gw, err := internal.New(s.config, internal.WithDialOptions(grpc.WithContextDialer(f.dial)))
+	gw, err := internal.New(s.config, internal.WithDialOptions(append([]grpc.DialOption{grpc.WithContextDialer(f.dial)}, s.dial...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := bufconn.Listen(1 << 20)
+	l, dial := listen(t, s.tcp)
 	service, err := keelson.New("gateway", s.config.Config, append(gw.Options(), keelson.WithListener(l), keelson.WithLogOutput(s.log))...)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +146,7 @@ func newGateway(t testing.TB, f *fake, change ...func(*setup)) *gateway {
 	go func() { ended <- service.Run(ctx) }()
 	g := &gateway{service: service, drain: sync.OnceValue(func() error { cancel(); return <-ended })}
 	g.ClientConn, err = grpc.NewClient("passthrough:///gateway", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
+		grpc.WithContextDialer(dial))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +157,23 @@ func newGateway(t testing.TB, f *fake, change ...func(*setup)) *gateway {
 		}
 	})
 	return g
+}
+
+// listen listens in memory or on this machine, and tells how that is dialled.
+func listen(t testing.TB, tcp bool) (net.Listener, func(context.Context, string) (net.Conn, error)) {
+	t.Helper()
+	if !tcp {
+		l := bufconn.Listen(1 << 20)
+		return l, func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d net.Dialer
+	return l, func(ctx context.Context, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", l.Addr().String())
+	}
 }
 
 // describedBy gives the gateway a file of descriptors.

@@ -71,24 +71,36 @@ func TestStatusesPassAsTheyAre(t *testing.T) {
 	})
 }
 
-func TestABareStatusKeepsCodeAndMessage(t *testing.T) {
+func TestNothingIsAddedToABareStatus(t *testing.T) {
 	ways(t, func(t *testing.T, start func(handler, ...func(*setup)) (*gateway, *fake)) {
-		var code codes.Code
+		said := &spb.Status{Message: "bare"}
+		var before int
 		g, _ := start(func(_ string, ss grpc.ServerStream) error {
 			if _, err := receive(ss); err != nil {
 				return err
 			}
-			return status.Error(code, "bare")
-		})
-		for code = codes.Canceled; code <= codes.Unauthenticated; code++ {
-			for _, method := range []string{unaryMethod, readMethod, watchMethod, bidiMethod} {
-				s := g.stream(t, soon(t), method)
-				s.send(t, "x")
-				if err := s.CloseSend(); err != nil {
-					t.Fatal(err)
+			for range before {
+				if err := send(ss, "m"); err != nil {
+					return err
 				}
-				if st := status.Convert(s.end()); st.Code() != code || st.Message() != "bare" {
-					t.Errorf("%s: heard %v", method, st)
+			}
+			return status.FromProto(said).Err()
+		})
+		for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+			said.Code = int32(code)
+			for method, messages := range map[string]int{unaryMethod: 0, readMethod: 0, watchMethod: 1, bidiMethod: 1} {
+				for before = range messages + 1 {
+					s := g.stream(t, soon(t), method)
+					s.send(t, "x")
+					if err := s.CloseSend(); err != nil {
+						t.Fatal(err)
+					}
+					for range before {
+						s.want(t, "m")
+					}
+					if d := cmp.Diff(said, status.Convert(s.end()).Proto(), protocmp.Transform()); d != "" {
+						t.Errorf("%v of %s after %d messages (-said +heard):\n%s", code, method, before, d)
+					}
 				}
 			}
 		}
