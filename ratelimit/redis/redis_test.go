@@ -274,3 +274,49 @@ func TestNothingIsPrintedForARedisThatIsNotThere(t *testing.T) {
 		t.Errorf("the check says %v; want that the connection was refused", err)
 	}
 }
+
+func TestARedisThatComesAndGoesHoldsNoCallUp(t *testing.T) {
+	server := redistest.Start(t)
+	reg := prometheus.NewRegistry()
+	l := run(t, redis.Config{Address: server.Address, Timeout: patient}, redis.WithRegisterer(reg), redis.WithInstances(func() int { return 2 }))
+	ctx, cancel := context.WithCancel(context.Background())
+	var callers sync.WaitGroup
+	for i := range 4 {
+		callers.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if key := fmt.Sprintf("%d of %d", n, i); !l.Take(context.Background(), key, slow(2)).OK {
+					t.Errorf("the first call of %s was refused", key)
+				}
+			}
+		})
+	}
+	for range 4 {
+		server.Kill(t)
+		eventually(t, "Redis to be away", func() bool { return l.Check(context.Background()) != nil })
+		server.Restart(t)
+		eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
+	}
+	cancel()
+	callers.Wait()
+	eventually(t, "the limiter to be at rest", func() bool {
+		return l.Check(context.Background()) == nil && gauge(t, reg, "keelson_ratelimit_redis_away") == 0
+	})
+	if n := admitted(l, "all together", slow(10), 12); n != 10 {
+		t.Errorf("%d calls were admitted in the end; want 10", n)
+	}
+}
+
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
+}
