@@ -30,3 +30,6 @@ func ParseSources(r io.Reader) (dirs, embeds []string, err error) {
 	s, err := parseSources(r)
 	return slices.Sorted(maps.Keys(s.dirs)), slices.Sorted(maps.Keys(s.embeds)), err
 }
+
+// Knows is knows.
+func Knows(config map[string]any, variable string) bool { return knows(config, variable) }

@@ -51,6 +51,8 @@ type Service struct {
 	Open []string `yaml:"open" doc:"paths of pages of its edge that up suggests, such as /console/"`
 	// Try are commands that up suggests, without the name of the program.
 	Try []string `yaml:"try" doc:"commands of this program that up suggests, such as: call user ListUsers"`
+
+	foreign []string // settings of the shell that it does not have
 }
 
 // ours are variables that up sets for each instance.
@@ -118,12 +120,13 @@ func checkEnv(path string, env map[string]string) (faults []error) {
 	return faults
 }
 
-// environment returns the variables of one instance: what up was started with,
-// what the instance needs to be one of several, and what the file says.
+// environment returns the variables of one instance: what up was started with
+// (of settings those that the service has), what the instance needs to be one of
+// several, and what the file says.
 func (f *File) environment(base []string, s *Service, id, registry string) []string {
 	env := slices.DeleteFunc(slices.Clone(base), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(ours, name) || name == "KEELSON_CONFIG"
+		return slices.Contains(ours, name) || slices.Contains(s.foreign, name) || name == "KEELSON_CONFIG"
 	})
 	if f.Environment != "" {
 		env = append(env, "KEELSON_ENVIRONMENT="+f.Environment)

@@ -106,6 +106,19 @@ func (p *process) stop(ctx context.Context, budget time.Duration) error {
 	return fmt.Errorf("it did not end within %s of SIGTERM and was killed", budget)
 }
 
+// within waits for the process to end by itself, which is killed when the
+// context ends first.
+func (p *process) within(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		p.signal(syscall.SIGKILL)
+		<-p.done
+		return context.Cause(ctx)
+	}
+}
+
 // ending says in words how a process ended.
 func (p *process) ending() string {
 	var exit *exec.ExitError

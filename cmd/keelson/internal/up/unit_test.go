@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keelson-dev/keelson/cmd/keelson/internal/up"
 )
@@ -56,7 +57,7 @@ func TestReadFileCompletesTheDefaults(t *testing.T) {
 	got, err := up.ReadFile(path)
 	must(t, err)
 	want := &up.File{StartTimeout: time.Minute, DrainTimeout: 40 * time.Second, Services: []up.Service{{Name: "a", Package: "./a", Instances: 1}}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(up.Service{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -76,6 +77,26 @@ func TestEnvironmentOfAnInstance(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestSettingsAreFoundInAPrintedConfiguration(t *testing.T) {
+	config := map[string]any{
+		"environment": "development",
+		"edge":        map[string]any{"address": "127.0.0.1:8080", "cors": map[string]any{"any_origin": false}},
+		"services":    []any{map[string]any{"service": "user"}},
+		"methods":     map[string]any{},
+	}
+	for variable, want := range map[string]bool{
+		"KEELSON_ENVIRONMENT": true, "KEELSON_EDGE__ADDRESS": true, "KEELSON_EDGE__CORS__ANY_ORIGIN": true,
+		"KEELSON_EDGE": true, "KEELSON_SERVICES": true, "KEELSON_METHODS__GET__TIMEOUT": true,
+		"KEELSON_LIMITS__RATE": false, "KEELSON_EDGE__ADRESS": false, "KEELSON_EDGE__ADDRESS__PORT": false,
+	} {
+		t.Run(variable, func(t *testing.T) {
+			if got := up.Knows(config, variable); got != want {
+				t.Errorf("known: %t, want %t", got, want)
+			}
+		})
 	}
 }
 

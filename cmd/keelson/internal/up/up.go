@@ -180,6 +180,9 @@ func (p *platform) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.share(ctx); err != nil {
+		return err
+	}
 	for _, g := range p.groups {
 		if err := p.startGroup(ctx, g); err != nil {
 			return err

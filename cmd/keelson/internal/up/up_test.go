@@ -85,6 +85,22 @@ func TestSecondUpInADirectoryIsRefusedByPID(t *testing.T) {
 	}
 }
 
+func TestASettingThatNoServiceHasIsRefused(t *testing.T) {
+	t.Setenv("KEELSON_GRPC__ADRESS", "127.0.0.1:1")
+	err := up.New(up.Options{File: filepath.Join(module(t, echo), "keelson.yaml"), Output: &buffer{}}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "KEELSON_GRPC__ADRESS") || !strings.Contains(err.Error(), "--print-config") {
+		t.Fatalf("got %v, want that no service has the setting", err)
+	}
+}
+
+func TestASettingOfTheShellReachesTheServicesThatHaveIt(t *testing.T) {
+	t.Setenv("KEELSON_ZONE", "north")
+	r := start(t, module(t, echo), up.Options{Instances: 1})
+	if in := r.instances(); len(in) != 1 || in[0].Zone != "north" {
+		t.Errorf("registered: %+v, want one instance in the zone of the shell", in)
+	}
+}
+
 func TestInstancesDieWithAKilledUp(t *testing.T) {
 	root := module(t, echo)
 	child := exec.Command(os.Args[0])
