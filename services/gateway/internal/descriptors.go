@@ -52,6 +52,10 @@ type describedFiles struct {
 	names map[string][]byte // what each came as
 	size  int
 	most  int // bytes
+
+	// Up to here, all imports are there: of so many files, and so many of the
+	// next one's.
+	whole, imports int
 }
 
 func newDescribedFiles(most int) *describedFiles {
@@ -88,9 +92,9 @@ func (f *describedFiles) add(raw []byte) error {
 // for none. Where a backend does not give Google's own basic types, those that
 // are linked in are the same.
 func (f *describedFiles) missing() string {
-	for i := 0; i < len(f.set.GetFile()); i++ { // it grows
-		for _, name := range f.set.GetFile()[i].GetDependency() {
-			if f.names[name] == nil {
+	for ; f.whole < len(f.set.GetFile()); f.whole, f.imports = f.whole+1, 0 {
+		for all := f.set.GetFile()[f.whole].GetDependency(); f.imports < len(all); f.imports++ {
+			if name := all[f.imports]; f.names[name] == nil {
 				return name
 			}
 		}

@@ -156,6 +156,19 @@ func TestWhatReflectionSaysIsBoundedAndChecked(t *testing.T) {
 			f.Dependency = append(f.Dependency, f.GetName())
 			return answers(marshaled(t, f))
 		}, 1 << 20, "not valid"},
+		"many imports, of one another too": {func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+			var before []string
+			for i := range 100 {
+				name := fmt.Sprintf("%d.proto", i)
+				if name == r.GetFileByFilename() {
+					return answers(marshaled(t, &descriptorpb.FileDescriptorProto{Name: &name, Dependency: before}))
+				}
+				before = append(before, name)
+			}
+			f := echoFile()
+			f.Dependency = append(f.Dependency, before...)
+			return answers(marshaled(t, f))
+		}, 1 << 20, ""},
 		"imports in a circle": {func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
 			f := echoFile()
 			f.Dependency = append(f.Dependency, "back.proto")
