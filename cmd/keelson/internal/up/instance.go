@@ -1,11 +1,15 @@
 package up
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os/exec"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/keelson-dev/keelson/discovery"
@@ -32,6 +36,7 @@ type instance struct {
 	generation int // counts the replacements by --watch
 	crashes    int // since it was last steady
 	replace    chan chan error
+	edge       string // where its edge listened last
 }
 
 // id is the instance's name in the registry. A replacement has one of its own,
@@ -98,6 +103,7 @@ func (i *instance) launch(ctx context.Context) (*running, error) {
 	in, err := awaitReady(ready, i.platform.ws.Registry(), i.service.Name, i.id(), p)
 	if err == nil {
 		r := &running{process: p, in: in}
+		i.edge = in.Meta["edge_address"]
 		i.set(Serving, r)
 		return r, nil
 	}
@@ -131,6 +137,9 @@ func (i *instance) start() (*process, error) {
 	cmd := exec.Command(pf.build.program(i.service), i.service.Args...) //nolint:gosec // it was built here
 	cmd.Dir = pf.ws.Root
 	cmd.Env = pf.file.environment(pf.environ, i.service, i.id(), pf.ws.Registry())
+	if given := func(v string) bool { return strings.HasPrefix(v, edgeVariable+"=") }; i.service.Edge != "" && !slices.ContainsFunc(cmd.Env, given) {
+		cmd.Env = append(cmd.Env, edgeVariable+"="+i.edgeAddress())
+	}
 	lines := newLineWriter(i.service.Name, i.id(), i.color, pf.width, pf.color, pf.out.line)
 	cmd.Stdout, cmd.Stderr = lines, lines // the same writer: exec copies with one goroutine
 	p, err := pf.spawn.start(cmd)
@@ -139,6 +148,24 @@ func (i *instance) start() (*process, error) {
 	}
 	pf.flushed.Go(func() { <-p.done; lines.flush() })
 	return p, nil
+}
+
+// edgeVariable is the setting of a service for where its edge listens. Whoever
+// sets it means that address and no other.
+const edgeVariable = "KEELSON_EDGE__ADDRESS"
+
+// edgeAddress is where the edge is to listen: where it did before, else where the
+// platform file says, else on a port that the system chooses.
+func (i *instance) edgeAddress() string {
+	want := cmp.Or(i.edge, i.service.Edge)
+	l, err := net.Listen("tcp", want)
+	if err == nil {
+		_ = l.Close() // it was never used
+		return want
+	}
+	host, _, _ := net.SplitHostPort(want) // the file has been checked
+	i.platform.warn(fmt.Sprintf("%s cannot listen on %s (%s); it takes another port", i.id(), want, err))
+	return net.JoinHostPort(host, "0")
 }
 
 // revive starts a crashed instance again, after a pause that grows; nil when

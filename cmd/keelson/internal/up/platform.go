@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,8 @@ type Service struct {
 	Args []string `yaml:"args" doc:"arguments of the program"`
 	// Env is the environment of its instances, over that of the platform.
 	Env map[string]string `yaml:"env" doc:"environment variables of its instances"`
+	// Edge is where its edge listens.
+	Edge string `yaml:"edge" doc:"address of its edge, such as 127.0.0.1:8080; where that is taken the system chooses another port"`
 	// Open are pages that it serves to browsers, which up suggests.
 	Open []string `yaml:"open" doc:"paths of pages of its edge that up suggests, such as /console/"`
 	// Try are commands that up suggests, without the name of the program.
@@ -97,6 +100,9 @@ func (f *File) Validate() error {
 		seen[s.Name] = true
 		if s.Package == "" {
 			fault(at+".package", "is missing", "give the Go package of the service's main, such as ./services/user/cmd/user")
+		}
+		if _, _, err := net.SplitHostPort(s.Edge); s.Edge != "" && err != nil {
+			fault(at+".edge", err.Error(), "write host:port, such as 127.0.0.1:8080")
 		}
 		for j, page := range s.Open {
 			if !strings.HasPrefix(page, "/") {

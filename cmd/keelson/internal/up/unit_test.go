@@ -25,6 +25,8 @@ func TestReadFileReportsAllFaultsAtOnce(t *testing.T) {
 		"bad name":        {"services: [{name: a/b, package: ./a}]\n", []string{"services[0].name"}},
 		"too few":         {"services: [{name: a, package: ./a, instances: -1}]\n", []string{"instances"}},
 		"variable of up":  {"services: [{name: a, package: ./a, env: {KEELSON_GRPC__ADDRESS: x}}]\n", []string{"KEELSON_GRPC__ADDRESS: is set by up"}},
+		"bad edge":        {"services: [{name: a, package: ./a, edge: here}]\n", []string{"services[0].edge", "127.0.0.1:8080"}},
+		"bad page":        {"services: [{name: a, package: ./a, open: [console]}]\n", []string{"services[0].open[0]", "/console/"}},
 		"several at once": {"drain_timeout: soon\nservices: [{name: a, package: ./a, instances: 1000}]\n", []string{"drain_timeout", "instances"}},
 	} {
 		t.Run(name, func(t *testing.T) {
