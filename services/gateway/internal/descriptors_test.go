@@ -156,42 +156,6 @@ func TestWhatReflectionSaysIsBoundedAndChecked(t *testing.T) {
 			f.Dependency = append(f.Dependency, f.GetName())
 			return answers(marshaled(t, f))
 		}, 1 << 20, "not valid"},
-		"many imports, of one another too": {func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
-			var before []string
-			for i := range 100 {
-				name := fmt.Sprintf("%d.proto", i)
-				if name == r.GetFileByFilename() {
-					return answers(marshaled(t, &descriptorpb.FileDescriptorProto{Name: &name, Dependency: before}))
-				}
-				before = append(before, name)
-			}
-			f := echoFile()
-			f.Dependency = append(f.Dependency, before...)
-			return answers(marshaled(t, f))
-		}, 1 << 20, ""},
-		"imports in a circle": {func(r *reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
-			f := echoFile()
-			f.Dependency = append(f.Dependency, "back.proto")
-			if r.GetFileByFilename() == "back.proto" {
-				f = &descriptorpb.FileDescriptorProto{Name: proto.String("back.proto"), Dependency: []string{f.GetName()}}
-			}
-			return answers(marshaled(t, f))
-		}, 1 << 20, "not valid"},
-		"another file than it was asked for": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
-			f := echoFile()
-			f.Dependency = append(f.Dependency, "never.proto")
-			return answers(marshaled(t, f))
-		}, 1 << 20, "never.proto"},
-		"types that nobody describes": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
-			f := echoFile()
-			f.GetService()[0].GetMethod()[0].InputType = proto.String(".test.v1.Missing")
-			return answers(marshaled(t, f))
-		}, 1 << 20, "not valid"},
-		"another service": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
-			f := echoFile()
-			f.Service = f.GetService()[1:]
-			return answers(marshaled(t, f))
-		}, 1 << 20, "nothing"},
 		"a message of that name": {func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
 			return answers(marshaled(t, &descriptorpb.FileDescriptorProto{Name: proto.String("x.proto"), Package: proto.String("test.v1"), MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Echo")}}}))
 		}, 1 << 20, "no service"},
@@ -210,12 +174,6 @@ func TestWhatReflectionSaysIsBoundedAndChecked(t *testing.T) {
 			found, err := ask(t, tc.most, tc.answer)
 			if tc.want == "" && (err != nil || found[echoService] != 5 || len(found) != 1) {
 				t.Errorf("found %v, %v", found, err)
-			}
-			if tc.want == "nothing" {
-				if err != nil || len(found) > 0 {
-					t.Errorf("found %v, %v; want nothing", found, err)
-				}
-				return
 			}
 			if tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) && errCode(err) != codes.ResourceExhausted) {
 				t.Errorf("error is %v; want %q in it", err, tc.want)
