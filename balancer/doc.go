@@ -9,7 +9,7 @@
 // # What takes an instance out
 //
 //   - Failures: five in a row, or half of at least ten within ten seconds. UNAVAILABLE, INTERNAL, UNKNOWN and DATA_LOSS are failures;
-//     DEADLINE_EXCEEDED of a unary call is one if the attempt had the call's whole time, or five times what its method usually takes. What the caller did
+//     DEADLINE_EXCEEDED of a unary call is one if the attempt had the call's whole time, or five times what its method usually takes, and in no case less than 50 ms or, of its own time, twice the usual. What the caller did
 //     wrong is a success of the instance; CANCELED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, an orderly drain, and what was never sent count
 //     for nothing. A connection that fails is gRPC's own business.
 //   - A hang: unary calls have gone unanswered for four times their usual duration (at least 300 ms, at most 800 ms), nothing at all was

@@ -261,3 +261,28 @@ func TestCallsGoOnWhenAllAreOutWhateverTheThreshold(t *testing.T) {
 		}
 	})
 }
+
+func TestCallersWhoDoNotWaitTakeNobodyOut(t *testing.T) {
+	for name, deadline := range map[string]time.Duration{"hardly any time": 500 * time.Microsecond, "less than usual": 60 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+				conn := f.Dial(balancer.Config{})
+				for k := range 3 {
+					f.Instance(k).Behave(balancertest.Behaviour{Latency: 70 * time.Millisecond})
+				}
+				if o := (balancertest.Load{Rate: 50, Duration: 5 * time.Second}).Run(t.Context(), conn); o.Failed > 0 {
+					t.Fatalf("%+v", o)
+				}
+				o := balancertest.Load{Rate: 100, Duration: 5 * time.Second, Deadline: deadline}.Run(t.Context(), conn)
+				if o.Failed != o.Calls {
+					t.Errorf("%+v", o)
+				}
+				for k := range 3 {
+					if b := balance(f, k); b.Breaker != target.BreakerClosed || b.Ejected != "" {
+						t.Errorf("instance %d: %+v", k, b)
+					}
+				}
+			})
+		})
+	}
+}

@@ -67,12 +67,23 @@ func (f *flight) account(t *target.Traffic, now time.Duration, o outcome, code c
 // lateTimes is how many times the usual duration an attempt must have had for a deadline to speak against the instance.
 const lateTimes = 5
 
+// A call's whole time is enough too if it is at least so many times the usual duration. Nothing below the minimum says anything: else a
+// client with a deadline of a microsecond could take every instance out.
+const (
+	fairTimes   = 2
+	lateMinimum = 50 * time.Millisecond
+)
+
 func (f *flight) late(now time.Duration) bool {
 	if f.method.stream {
 		return false // its deadline is how long somebody wanted to listen
 	}
-	need := lateTimes * f.method.usual()
-	if f.budget > 0 && (need == 0 || f.budget < need) {
+	usual := f.method.usual()
+	need := max(lateTimes*usual, lateMinimum)
+	if f.budget > 0 && (usual == 0 || f.budget < need) {
+		if f.budget < max(fairTimes*usual, lateMinimum) {
+			return false // the caller did not mean to wait
+		}
 		need = f.budget
 	}
 	// Timers are coarse: a deadline fires a little early or late.
