@@ -132,8 +132,10 @@ func TestWhatIsNotGRPCHasAStatus(t *testing.T) {
 		handler http.HandlerFunc
 		want    codes.Code
 	}{
-		"not found":    {http.NotFound, codes.Unimplemented},
-		"stopped":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "the service does not run", 503) }, codes.Unavailable},
+		"not found": {http.NotFound, codes.Unimplemented},
+		"stopped": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "the service does not run", http.StatusServiceUnavailable)
+		}, codes.Unavailable},
 		"nothing":      {func(http.ResponseWriter, *http.Request) {}, codes.Unavailable},
 		"unauthorized": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, codes.Unauthenticated},
 		"forbidden":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }, codes.PermissionDenied},

@@ -49,19 +49,8 @@ func (x *exchange) domain() string {
 	return "rest"
 }
 
-// whole returns a status with an ErrorInfo, also if it was made on the way.
-func (x *exchange) whole(st *status.Status) *status.Status {
-	for _, a := range st.Proto().GetDetails() {
-		if a.MessageIs((*errdetails.ErrorInfo)(nil)) {
-			return st
-		}
-	}
-	return errs.Status(errs.Verbatim(st.Err()), x.domain(), x.id)
-}
-
 // failWith answers with a status. code 0: by the status.
 func (x *exchange) failWith(st *status.Status, code int) {
-	st = x.whole(st)
 	if code == 0 {
 		code = httpCode(st.Code())
 		if x.cond.sent && st.Code() == codes.Aborted && errorInfo(st).GetReason() == ReasonETagMismatch {
@@ -101,7 +90,7 @@ func (x *exchange) write(code int, body []byte) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(code)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write(body) // a client that is gone needs no answer
+		_, _ = x.w.Write(body) //nolint:gosec // G705: JSON, never HTML, and nosniff; a client that is gone needs no answer
 	}
 }
 

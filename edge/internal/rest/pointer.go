@@ -59,10 +59,10 @@ func next(fd protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
 func fieldSteps(field string) []string {
 	var steps []string
 	for len(field) > 0 {
-		switch {
-		case field[0] == '.':
+		switch field[0] {
+		case '.':
 			field = field[1:]
-		case field[0] == '[':
+		case '[':
 			end := strings.IndexByte(field, ']')
 			if end < 0 {
 				return append(steps, field[1:])

@@ -81,7 +81,7 @@ func (q *queryFiller) parameter(name string, texts []string) {
 		q.bad.add(field, "BOUND_TWICE", fmt.Sprintf("is given %d times, it takes one value", len(texts)))
 		return
 	}
-	if q.otherOfOneof(path, name) {
+	if q.otherOfOneof(path) {
 		return
 	}
 	q.set(path, texts)
@@ -152,7 +152,7 @@ func (q *queryFiller) refused(path fieldPath) string {
 }
 
 // otherOfOneof reports a second member of one oneof.
-func (q *queryFiller) otherOfOneof(path fieldPath, name string) bool {
+func (q *queryFiller) otherOfOneof(path fieldPath) bool {
 	for i, fd := range path {
 		one := fd.ContainingOneof()
 		if one == nil || one.IsSynthetic() {

@@ -237,17 +237,3 @@ func (r *route) bindMask() {
 
 // String returns the rule as it is spoken of.
 func (r *route) String() string { return r.verb + " " + r.template.text }
-
-// path returns the path of a message by the template, and whether the message
-// has what it needs.
-func (r *route) path(m protoreflect.Message) (string, bool) {
-	values := make([]string, len(r.variables))
-	for i, path := range r.variables {
-		holder := path.get(m)
-		if holder == nil {
-			return "", false
-		}
-		values[i] = textOf(path.leaf(), holder.Get(path.leaf()))
-	}
-	return r.template.expand(values)
-}

@@ -39,7 +39,7 @@ func (s *eventSink) end(st *status.Status) []byte {
 	if token, ok := errorInfo(st).GetMetadata()[errs.MetaResumeToken]; ok && s.x.route.resume != nil {
 		id = &token
 	}
-	return event("error", id, s.x.rt.encode.status(s.x.whole(st)))
+	return event("error", id, s.x.rt.encode.status(st))
 }
 
 func (s *eventSink) heartbeat() string { return ":\n\n" }
@@ -73,7 +73,7 @@ func (s *lineSink) message(m protoreflect.Message) ([]byte, error) {
 func (s *lineSink) end(st *status.Status) []byte {
 	data := []byte(`{"code":0}`)
 	if st.Code() != codes.OK {
-		data = s.x.rt.encode.status(s.x.whole(st))
+		data = s.x.rt.encode.status(st)
 	}
 	return append(append([]byte(`{"status":`), data...), "}\n"...)
 }

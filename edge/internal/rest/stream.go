@@ -225,7 +225,7 @@ func (w *streamWriter) write(p []byte) bool {
 		_ = w.rc.SetWriteDeadline(time.Now().Add(timeout)) // a writer without deadlines is its maker's
 	}
 	if len(p) > 0 {
-		if _, err := w.x.w.Write(p); err != nil {
+		if _, err := w.x.w.Write(p); err != nil { //nolint:gosec // G705: JSON or events, never HTML, and nosniff
 			return false
 		}
 	}

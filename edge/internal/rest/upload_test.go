@@ -97,7 +97,7 @@ func TestUploadsThatAreRefusedAreErrors(t *testing.T) {
 		code    int
 		says    string
 	}{
-		"a bad line":     {"{}\n\n{\"positon\":\"1\"}\n", nil, 400, "line 3: positon"},
+		"a bad line":     {"{}\n\n{\"plaice\":\"1\"}\n", nil, 400, "line 3: plaice"},
 		"no JSON":        {"{}\n{oops}\n", nil, 400, "line 2: the body is no JSON at line 1, column 2"},
 		"a long line":    {"{}\n{\"text\":\"" + strings.Repeat("x", 64) + "\"}\n", nil, 413, "line 2: the line has more than 64 bytes"},
 		"JSON":           {"{}", []string{"Content-Type", "application/json"}, 415, "application/x-ndjson"},
