@@ -29,6 +29,8 @@ const (
 	ReasonRequestTooLarge = "REQUEST_TOO_LARGE"
 	// ReasonRequestTooSlow: the request came in too slowly.
 	ReasonRequestTooSlow = "REQUEST_TOO_SLOW"
+	// ReasonHostUnknown: the edge does not answer under the name in Host.
+	ReasonHostUnknown = "HOST_UNKNOWN"
 	// ReasonOriginNotAllowed: a page of an origin that may not call.
 	ReasonOriginNotAllowed = "ORIGIN_NOT_ALLOWED"
 	// ReasonHTTPVersion: gRPC needs HTTP/2.

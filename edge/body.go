@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,7 +51,6 @@ type body struct {
 	total    atomic.Int64
 	reading  atomic.Bool
 	tooLarge atomic.Bool
-	ended    atomic.Bool // the end was read
 }
 
 // Read implements io.Reader.
@@ -121,8 +121,7 @@ func (b *body) next() int64 {
 
 // explain is the error that readers see.
 func (b *body) explain(err error) error {
-	if err == io.EOF {
-		b.ended.Store(true)
+	if errors.Is(err, io.EOF) {
 		if b.framing == prefixed && (b.have > 0 || b.left > 0) {
 			return io.ErrUnexpectedEOF
 		}

@@ -27,6 +27,11 @@ type Config struct {
 	// TLS names the files of the listener's TLS; empty: plaintext.
 	TLS keelson.ServerTLS `yaml:"tls"`
 
+	// Hosts are names in Host, without port, under which the edge answers, besides
+	// localhost and loopback addresses; "*": any. Default: any where it listens off
+	// loopback, and no others on loopback, where pages could else reach it by DNS
+	// rebinding.
+	Hosts []string `yaml:"hosts" doc:"names under which it answers besides those of loopback, such as api.example.com; *: any; default: any off loopback"`
 	// TrustedProxies are addresses and CIDRs in front of the edge whose word on
 	// the client's address is taken. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses and CIDRs of proxies whose X-Forwarded headers are believed"`

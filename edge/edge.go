@@ -31,6 +31,7 @@ type Edge struct {
 	proxies    proxies
 	origins    *crossOrigin
 	hsts       []string
+	hosts      hosts
 	maxBuffer  uint32 // bytes that one message may take while it is transcoded
 	maxMessage int64  // bytes that one message may have when it is decompressed
 	added      *http.ServeMux
@@ -76,7 +77,7 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 	}
 	e.maxMessage = max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend))
 	e.maxBuffer = uint32(min(4*e.maxMessage, 2047<<20)) //nolint:gosec // it is bounded; JSON is longer than what it stands for
-	e.hsts = strictTransport(e.cfg.HSTS)
+	e.hsts, e.hosts = strictTransport(e.cfg.HSTS), newHosts(&e.cfg)
 	var origins, proxies error
 	e.origins, origins = newCrossOrigin(&e.cfg.CORS)
 	e.proxies, proxies = parseProxies(e.cfg.TrustedProxies)

@@ -27,7 +27,7 @@ func ExampleNew() {
 	}
 	// service.Run(ctx) would listen; a handler is one without that.
 	answer := httptest.NewRecorder()
-	front.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/hello", nil))
+	front.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://localhost/hello", nil))
 	fmt.Println(answer.Code, answer.Body, answer.Header().Get("X-Content-Type-Options"))
 
 	_, err = edge.New(service, edge.Config{Address: "0.0.0.0:443", CORS: edge.CORSConfig{Origins: []string{"*"}}})

@@ -24,6 +24,7 @@ type exchange struct {
 	// correlation is the request's ID as a header value.
 	correlation []string
 	body        *body
+	source      *source
 	guard       guard
 	// state keeps the transcoder's two halves apart, see inner.
 	state sync.Mutex
@@ -43,8 +44,8 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	x.body = &body{ReadCloser: r.Body, x: x}
-	x.body.ended.Store(r.Body == http.NoBody)
+	x.source = newSource(r)
+	x.body = &body{ReadCloser: x.source, x: x}
 	r.Body = x.body
 	x.guard.start(x)
 	return x
@@ -67,6 +68,9 @@ func (x *exchange) WriteHeader(code int) {
 	if code >= http.StatusOK { // others are hints before the answer
 		x.wrote, x.status = true, code
 	}
+	if code >= http.StatusOK && !x.h2 && x.source.failed.Load() {
+		x.partWays()
+	}
 	if x.edge.leaving.Load() {
 		x.w.Header()["Connection"] = closeConnection
 	}
@@ -82,7 +86,7 @@ func (x *exchange) Write(p []byte) (int, error) {
 	for {
 		part := p[written:min(len(p), written+piece)]
 		x.guard.writing.Store(x.now() + int64(x.edge.cfg.WriteTimeout))
-		n, err := x.w.Write(part)
+		n, err := x.w.Write(part) //nolint:gosec // G705: each answer says its type, and nosniff
 		x.guard.writing.Store(0)
 		written += n
 		x.sent += int64(n)
@@ -111,24 +115,17 @@ func (x *exchange) FlushError() error {
 // end accounts for the exchange, and bounds what net/http does after it.
 func (x *exchange) end() {
 	x.guard.stop()
-	if x.unflushed || !x.h2 && !x.body.ended.Load() {
-		x.bound()
+	if !x.h2 && !x.source.ended.Load() {
+		x.settle()
+	}
+	if x.unflushed { // last: settling takes time
+		_ = http.NewResponseController(x.w).SetWriteDeadline(x.limit()) // a writer without deadlines is a test's
 	}
 	x.edge.account(x)
 }
 
-// bound sets deadlines for what is left to the server: writing what is buffered,
-// and reading a body that nobody wanted.
-func (x *exchange) bound() {
-	rc := http.NewResponseController(x.w)
-	limit := time.Now().Add(x.edge.cfg.WriteTimeout)
-	if x.unflushed {
-		_ = rc.SetWriteDeadline(limit) // a writer without deadlines is a test's
-	}
-	if !x.h2 && !x.body.ended.Load() {
-		_ = rc.SetReadDeadline(limit) // as above; the next request has its own
-	}
-}
+// limit is until when what is left may take.
+func (x *exchange) limit() time.Time { return time.Now().Add(x.edge.cfg.WriteTimeout) }
 
 // observe takes the code of the call from gRPC's answer, once it is complete.
 func (x *exchange) observe(h http.Header) {

@@ -236,6 +236,9 @@ func startWith(t testing.TB, of keelson.Config, cfg edge.Config, opts ...edge.Op
 	if cfg.Address == "" {
 		cfg.Address = "127.0.0.1:0"
 	}
+	if cfg.Hosts == nil {
+		cfg.Hosts = []string{"*"} // requests are made by hand
+	}
 	if r.Edge, err = edge.New(r.service, cfg, opts...); err != nil {
 		t.Fatal(err)
 	}

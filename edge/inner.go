@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"maps"
@@ -108,8 +109,11 @@ func (i *innerWriter) finish() {
 // innerBody is the transcoder's body for the goroutine of gRPC that reads.
 type innerBody struct {
 	io.ReadCloser
-	x    *exchange
-	told bool
+	x      *exchange
+	told   bool
+	left   uint32 // of the message under way
+	have   int    // bytes in prefix
+	prefix [envelope]byte
 }
 
 // oversize begins a message that no server takes. It stands for one that the edge
@@ -122,6 +126,10 @@ func (i *innerBody) Read(p []byte) (int, error) {
 	i.x.state.Lock()
 	defer i.x.state.Unlock()
 	n, err := i.ReadCloser.Read(p)
+	i.mend(p[:n])
+	if n > 0 && errors.Is(err, io.EOF) {
+		return n, nil // the transcoder says so after each empty message, whatever follows
+	}
 	if err != nil && n == 0 && !i.told && i.x.body.tooLarge.Load() {
 		i.told = true
 		return copy(p, oversize), nil
@@ -131,6 +139,28 @@ func (i *innerBody) Read(p []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
+}
+
+// mend corrects the messages in p: an empty one is never compressed, though the
+// transcoder may say so, and gRPC would fail to decompress it. The transcoder writes
+// each prefix at once.
+func (i *innerBody) mend(p []byte) {
+	for len(p) > 0 {
+		if i.left > 0 {
+			n := min(int64(len(p)), int64(i.left))
+			p, i.left = p[n:], i.left-uint32(n) //nolint:gosec // it is at most left
+			continue
+		}
+		n := copy(i.prefix[i.have:], p)
+		if i.have += n; i.have < envelope {
+			return
+		}
+		i.left = binary.BigEndian.Uint32(i.prefix[1:])
+		if i.left == 0 && n == envelope {
+			p[0] = 0
+		}
+		p, i.have = p[n:], 0
+	}
 }
 
 // Close implements io.Closer. The client's body comes first, so that a reader that

@@ -18,6 +18,7 @@ const (
 	refusedSlowRead    = "slow_read"               // a request came in too slowly
 	refusedSlowWrite   = "slow_write"              // a client did not read
 	refusedSize        = "size"                    // a body is too large
+	refusedHost        = "host"                    // a name in Host that is not the edge's
 	refusedOrigin      = "origin"                  // a page of an origin that may not call asked for permission
 	refusedCrossSite   = "cross_site"              // a page of an origin that may not call, called
 	refusedVersion     = "http_version"            // gRPC over HTTP/1.1

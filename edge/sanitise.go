@@ -29,7 +29,7 @@ func (e *Edge) sanitise(r *http.Request) []string {
 			delete(h, k)
 		}
 	}
-	if v := h["Te"]; v != nil && (len(v) != 1 || v[0] != "trailers") {
+	if v := h["Te"]; len(v) > 0 && (len(v) != 1 || v[0] != "trailers") {
 		delete(h, "Te")
 	}
 	if e.cfg.IgnoreTraceparent {

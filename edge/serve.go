@@ -53,6 +53,10 @@ func (e *Edge) serve(x *exchange, r *http.Request, media string) {
 		e.refuseVersion(x)
 		return
 	}
+	if x.protocol != native && !e.hosts.permits(r.Host) { // no page speaks native gRPC
+		x.refuseHost()
+		return
+	}
 	if e.origins.check(x, r) {
 		return
 	}
@@ -91,7 +95,12 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 	default:
 		e.prepareUnary(x, r, json)
 	}
-	if x.protocol != webText {
+	switch x.protocol {
+	case web:
+		routes.transcoder.ServeHTTP(&webWriter{ResponseWriter: x}, r)
+		return
+	case webText:
+	default:
 		routes.transcoder.ServeHTTP(x, r)
 		return
 	}
@@ -99,7 +108,7 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 	r.ContentLength = -1
 	r.Header["Content-Type"] = []string{typeWeb + strings.TrimPrefix(media, typeWebText)}
 	w := &textWriter{exchange: x}
-	routes.transcoder.ServeHTTP(w, r)
+	routes.transcoder.ServeHTTP(&webWriter{ResponseWriter: w}, r)
 	w.pad()
 }
 

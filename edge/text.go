@@ -2,6 +2,7 @@ package edge
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,7 +91,7 @@ func (t *textReader) take(out []byte) ([]byte, error) {
 
 // last completes what is left when the body ends with err.
 func (t *textReader) last(err error) error {
-	if err != io.EOF || t.have == 0 {
+	if !errors.Is(err, io.EOF) || t.have == 0 {
 		return err
 	}
 	if t.have == 1 {

@@ -1,0 +1,89 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+// source is the body of a request as net/http has it. It knows whether the
+// connection stands behind the body when the exchange has ended: what is left of a
+// body must never be taken for a request (RFC 9112, section 9.3).
+type source struct {
+	io.ReadCloser
+	waits  bool        // the client waits for a 100 (Continue) before it sends
+	begun  atomic.Bool // a read was tried
+	ended  atomic.Bool // the end was read
+	failed atomic.Bool // a read ended otherwise; where in the body, nobody knows
+}
+
+func newSource(r *http.Request) *source {
+	s := &source{ReadCloser: r.Body, waits: r.Header["Expect"] != nil}
+	s.ended.Store(r.Body == http.NoBody)
+	return s
+}
+
+// Read implements io.Reader.
+func (s *source) Read(p []byte) (int, error) {
+	s.begun.Store(true)
+	n, err := s.ReadCloser.Read(p)
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		s.ended.Store(true)
+	case errors.Is(err, http.ErrBodyReadAfterClose): // Close has told how that went
+	default:
+		s.failed.Store(true)
+	}
+	return n, err //nolint:wrapcheck // it stands for what it wraps
+}
+
+// Close implements io.Closer. net/http reads some of the rest then; when that fails
+// it forgets to tell.
+func (s *source) Close() error {
+	err := s.ReadCloser.Close()
+	if err != nil {
+		s.failed.Store(true)
+	}
+	return err //nolint:wrapcheck // as above
+}
+
+// maxRest is how much of a body that nobody wanted is read, so that the client gets
+// to the answer and the connection may be used again. net/http has the same.
+const maxRest = 256 << 10
+
+// settle reads what is left of the body of a request of HTTP/1, or sees to it that
+// the connection is not used again.
+func (x *exchange) settle() {
+	_ = http.NewResponseController(x.w).SetReadDeadline(x.limit()) // a writer without deadlines is a test's; the next request has its own
+	s := x.source
+	if s.waits && !s.begun.Load() || s.failed.Load() {
+		x.partWays()
+		return
+	}
+	_, err := io.CopyN(io.Discard, s, maxRest)
+	if !s.ended.Load() && !errors.Is(err, http.ErrBodyReadAfterClose) || s.failed.Load() {
+		x.partWays()
+	}
+}
+
+// partWays makes net/http close the connection after the answer, which says so if it
+// has not begun. Reading beyond the limit of http.MaxBytesReader is net/http's way
+// to be told, and the only one once an answer has begun.
+func (x *exchange) partWays() {
+	w := x.w
+	for {
+		outer, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = outer.Unwrap()
+	}
+	if !x.wrote || w.Header()["Connection"] == nil {
+		w.Header()["Connection"] = closeConnection
+	}
+	tooMuch := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("xx")), 1)
+	_, _ = io.Copy(io.Discard, tooMuch) // the error is what it is for
+}
