@@ -70,7 +70,7 @@ func (w *webWriter) finish() error {
 		return nil
 	}
 	lowerNames(w.end)
-	_, err := w.ResponseWriter.Write(w.end)
+	_, err := w.ResponseWriter.Write(w.end) //nolint:gosec // G705: gRPC-Web, never HTML, and nosniff
 	return err //nolint:wrapcheck // as in Write
 }
 
