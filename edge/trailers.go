@@ -71,7 +71,7 @@ func (w *webWriter) finish() error {
 	}
 	lowerNames(w.end)
 	_, err := w.ResponseWriter.Write(w.end) //nolint:gosec // G705: gRPC-Web, never HTML, and nosniff
-	return err //nolint:wrapcheck // as in Write
+	return err                              //nolint:wrapcheck // as in Write
 }
 
 // lowerNames writes the names of header lines in lower case.
