@@ -33,7 +33,7 @@ func TestEveryDocumentedOperationAnswersAsDocumented(t *testing.T) {
 	}
 	registry := t.TempDir()
 	gateway := build(t, root, "./services/gateway/cmd/gateway")
-	env := []string{"KEELSON_EDGE__ADDRESS=127.0.0.1:0", "KEELSON_DESCRIPTORS=" + filepath.Join(root, "services/gateway/descriptors.binpb")}
+	env := []string{"KEELSON_EDGE__ADDRESS=127.0.0.1:0", "KEELSON_DESCRIPTORS=" + filepath.Join(root, "services", "gateway", "descriptors.binpb")}
 	start(t, registry, build(t, root, "./services/user/cmd/user"))
 	start(t, registry, build(t, root, "./services/audit/cmd/audit"))
 	at := func(more ...string) string {

@@ -21,11 +21,12 @@ func (w *world) request(ctx context.Context, t *testing.T, base string, o *opera
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body == "" {
+	switch {
+	case body == "":
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
-	} else if streams {
+	case streams:
 		r.Header.Set("Content-Type", "application/x-ndjson")
-	} else {
+	default:
 		r.Header.Set("Content-Type", "application/json")
 	}
 	for name, value := range c.header {

@@ -158,7 +158,7 @@ const edgeVariable = "KEELSON_EDGE__ADDRESS"
 // platform file says, else on a port that the system chooses.
 func (i *instance) edgeAddress() string {
 	want := cmp.Or(i.edge, i.service.Edge)
-	l, err := net.Listen("tcp", want)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", want)
 	if err == nil {
 		_ = l.Close() // it was never used
 		return want
