@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	"google.golang.org/grpc/balancer"
@@ -18,7 +19,18 @@ import (
 // counted returns a policy over one instance, and the traffic of it.
 func counted(t *testing.T) (balancer.Picker, *target.Traffic) {
 	p, cc := stubPolicy(t, 1, `{}`, nil)
-	return cc.pick(), p.list[0].traffic.Load()
+	return latest{cc}, p.list[0].traffic.Load()
+}
+
+// latest picks by the newest picker, as gRPC does, once it has an instance.
+type latest struct{ cc *stubConn }
+
+// Pick implements balancer.Picker.
+func (l latest) Pick(info balancer.PickInfo) (r balancer.PickResult, err error) {
+	for r, err = l.cc.pick().Pick(info); errors.Is(err, balancer.ErrNoSubConnAvailable); r, err = l.cc.pick().Pick(info) {
+		runtime.Gosched()
+	}
+	return r, err
 }
 
 func TestAttemptsCountInTheTrafficOfTheirInstance(t *testing.T) {

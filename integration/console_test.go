@@ -143,6 +143,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	node.Env = append(os.Environ(), "KEELSONTEST_CONSOLE_URL=http://"+p.edge, "KEELSONTEST_CONSOLE_CONTROL="+control.URL)
 	node.Stdout, node.Stderr = t.Output(), t.Output()
 	if err := node.Run(); err != nil {
+		p.gateway.end(t) // until then it writes its log
 		t.Errorf("the tests in the browser: %v\nthe gateway wrote:\n%s", err, p.gateway.log)
 	}
 }

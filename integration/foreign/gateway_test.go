@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
@@ -47,15 +48,22 @@ func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
 		}
 	})
 	t.Run("sees the platform", func(t *testing.T) {
-		var list struct {
-			Services []struct{ Name, State string }
+		serves := func() bool { // the gateway may not be connected to all instances yet
+			var list struct {
+				Services []struct{ Name, State string }
+			}
+			out := command(t, grpcurl, "-plaintext", at.Address, "keelson.platform.v1.PlatformService/ListServices")
+			if err := json.Unmarshal([]byte(out), &list); err != nil {
+				t.Fatalf("%v in\n%s", err, out)
+			}
+			return slices.Contains(list.Services, struct{ Name, State string }{"services/user", "STATE_SERVING"})
 		}
-		out := command(t, grpcurl, "-plaintext", at.Address, "keelson.platform.v1.PlatformService/ListServices")
-		if err := json.Unmarshal([]byte(out), &list); err != nil {
-			t.Fatalf("%v in\n%s", err, out)
-		}
-		if !slices.Contains(list.Services, struct{ Name, State string }{"services/user", "STATE_SERVING"}) {
-			t.Errorf("the user service does not serve in\n%s", out)
+		for limit := time.After(startTimeout); !serves(); {
+			select {
+			case <-limit:
+				t.Fatal("the user service does not serve")
+			default:
+			}
 		}
 	})
 }

@@ -18,7 +18,7 @@ export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string
         </details>
       )}
       {ignored.length > 0 && <p class="banner warn"><Icon name="info" /> <span>Unknown columns are left out: {ignored.map((c) => c || "(empty)").join(", ")}</span></p>}
-      <div class="table-frame">
+      <div class="table-frame" role="region" aria-label="The first users of the file" tabIndex={0}>
         <table class="table cards" role="table">
           <caption class="sr-only">The first users of the file</caption>
           <thead role="rowgroup">

@@ -36,7 +36,7 @@ export function Results({ run }: { run: ImportRun }) {
 
 function Table({ rows }: { rows: RowResult[] }) {
   return (
-    <div class="table-frame">
+    <div class="table-frame" role="region" aria-label="Rows and what became of them" tabIndex={0}>
       <table class="table cards" role="table">
         <caption class="sr-only">Rows and what became of them</caption>
         <thead role="rowgroup">
