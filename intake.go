@@ -48,8 +48,10 @@ func throughIntake(r *http.Request) *http.Request {
 // Read implements io.Reader.
 func (in *intake) Read(p []byte) (int, error) {
 	in.mu.Lock()
-	// A message larger than the window is read to its end when it is asked for.
-	for !in.closed && in.ahead >= intakeWindow && (in.wanted == 0 || len(in.sizes) > 0) {
+	// A message larger than the window is read to its end when it is asked for,
+	// and beyond it to the next one's: where one message is all there may be, gRPC
+	// gives it to nobody before it has seen the end of the body.
+	for !in.closed && in.ahead >= intakeWindow && (in.wanted == 0 || len(in.sizes) > 1) {
 		in.change.Wait()
 	}
 	closed := in.closed

@@ -1,11 +1,14 @@
 package keelson_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -84,6 +87,36 @@ func TestUploadsByHTTPAreReadNoFasterThanTheyAreServed(t *testing.T) {
 			// A window, a message under way, and what the reader holds besides.
 			if most := int64(64<<10 + 2*len(frame) + 4*16<<10); handler.most > most {
 				t.Errorf("the client was read %d bytes ahead of the handler, the most is %d", handler.most, most)
+			}
+		})
+	}
+}
+
+// UnaryCall answers how long the request was.
+func (s *intakeService) UnaryCall(_ context.Context, r *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) {
+	return &grpc_testing.SimpleResponse{Username: strconv.Itoa(len(r.GetPayload().GetBody()))}, nil
+}
+
+func TestARequestByHTTPLargerThanTheWindowArrives(t *testing.T) {
+	for _, size := range []int{0, 64<<10 - 20, 64 << 10, 200 << 10, 2 << 20} {
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			message, err := proto.Marshal(&grpc_testing.SimpleRequest{Payload: &grpc_testing.Payload{Body: make([]byte, size)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			frame := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...) //nolint:gosec // small
+			var service *keelson.Service
+			keelsontest.Start(t, func(s *keelson.Service) {
+				service = s
+				grpc_testing.RegisterTestServiceServer(s, &intakeService{})
+			})
+			r := httptest.NewRequest(http.MethodPost, "/grpc.testing.TestService/UnaryCall", &intakeClient{frame: frame, left: int64(len(frame))})
+			r.ProtoMajor, r.ProtoMinor = 2, 0
+			r.Header.Set("Content-Type", "application/grpc")
+			w := httptest.NewRecorder()
+			service.ServeHTTP(w, r)
+			if status := w.Header().Get("Grpc-Status"); status != "0" || !strings.Contains(w.Body.String(), strconv.Itoa(size)) {
+				t.Errorf("status %s (%s): %q", status, w.Header().Get("Grpc-Message"), w.Body)
 			}
 		})
 	}
