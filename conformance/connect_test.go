@@ -10,24 +10,13 @@ import (
 	"testing"
 )
 
-// edgeEnv set to 1 runs the suite at the edge too. README.md says why that is not
-// the rule yet.
-const edgeEnv = "KEELSONTEST_EDGE_SUITE"
-
-// listener is where the suite is run.
-type listener struct {
-	name string
-	args []string
-}
-
 func TestPublicSuitePassesButForWhatIsKnown(t *testing.T) {
 	runner := tool(t, "connectconformance")
 	server := build(t, ".", "./server")
-	listeners := []listener{{"native", []string{"-native"}}}
-	if os.Getenv(edgeEnv) == "1" {
-		listeners = append(listeners, listener{"edge", nil})
-	}
-	for _, at := range listeners {
+	for _, at := range []struct {
+		name string
+		args []string
+	}{{"native", []string{"-native"}}, {"edge", nil}} {
 		t.Run(at.name, func(t *testing.T) {
 			// What fails, and what fails or passes as it happens.
 			list, flaky := at.name+"-known-failing.txt", at.name+"-known-flaky.txt"
