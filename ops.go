@@ -130,7 +130,7 @@ func (s *Service) startDebug(ctx context.Context) (err error) {
 // that a page in a browser cannot reach the listener by DNS rebinding.
 func localOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopback(r.Host) {
+		if !IsLoopback(r.Host) {
 			http.Error(w, "the debug listener answers to loopback names only, such as 127.0.0.1", http.StatusForbidden)
 			return
 		}

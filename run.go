@@ -139,7 +139,7 @@ func (s *Service) listen(ctx context.Context) error {
 		s.health.SetServing(r.desc.ServiceName)
 	}
 	s.health.Register(s.live.grpc)
-	if s.cfg.GRPC.Reflection || s.opts.listener != nil || isLoopback(s.live.listener.Addr().String()) {
+	if s.cfg.GRPC.Reflection || s.opts.listener != nil || IsLoopback(s.live.listener.Addr().String()) {
 		s.reflect()
 	}
 	return nil

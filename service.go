@@ -76,7 +76,7 @@ func (s *Service) checkAddresses() error {
 	if s.opts.listener == nil && !s.cfg.GRPC.TLS.enabled() {
 		faults = append(faults, checkPlaintext("grpc.address", s.cfg.GRPC.Address, s.cfg.Insecure))
 	}
-	if a := s.cfg.Debug.Address; a != off && !isLoopback(a) {
+	if a := s.cfg.Debug.Address; a != off && !IsLoopback(a) {
 		faults = append(faults, fmt.Errorf("debug.address: %q is not on loopback, and the debug listener shows memory and accepts profiles; use 127.0.0.1:0, or off", a))
 	}
 	return errors.Join(faults...)

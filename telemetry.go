@@ -53,7 +53,7 @@ func (c *core) observe() error {
 	t.called, err = metrics.New(t.registry, metrics.Config{Side: call.Client, Buckets: buckets})
 	keep(err)
 	keep(metrics.RegisterProcess(t.registry, c.name, cfg.Version))
-	if address, plain := strings.CutPrefix(cfg.Trace.Endpoint, "http://"); plain && !cfg.Trace.Insecure && !isLoopback(address) {
+	if address, plain := strings.CutPrefix(cfg.Trace.Endpoint, "http://"); plain && !cfg.Trace.Insecure && !IsLoopback(address) {
 		keep(fmt.Errorf("trace.endpoint: %q is plaintext off loopback; use https://, or set trace.insecure: true", cfg.Trace.Endpoint))
 	}
 	t.traces, err = traces.New(c.tracing())
@@ -67,7 +67,7 @@ func (c *core) tracing() traces.Config {
 		Service: c.name, Version: c.cfg.Version, Instance: c.cfg.InstanceID, Environment: c.cfg.Environment,
 		Endpoint: c.cfg.Trace.Endpoint, Ratio: c.cfg.Trace.Ratio, ShutdownTimeout: c.cfg.Drain.Stop, Registerer: c.tel.registry, Logger: c.log,
 	}
-	if !c.cfg.Trace.Insecure && !isLoopback(cfg.Endpoint) {
+	if !c.cfg.Trace.Insecure && !IsLoopback(cfg.Endpoint) {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	return cfg

@@ -82,7 +82,7 @@ var errPlaintext = errors.New("plaintext gRPC off loopback is refused")
 
 // checkPlaintext refuses to speak plaintext off loopback unless told so.
 func checkPlaintext(key, address string, insecure bool) error {
-	if insecure || isLoopback(address) {
+	if insecure || IsLoopback(address) {
 		return nil
 	}
 	return fmt.Errorf("%s: %w: %q; set the TLS files beside it, or insecure: true", key, errPlaintext, address)
@@ -107,9 +107,10 @@ func (l loopbackOnly) Clone() credentials.TransportCredentials {
 	return loopbackOnly{l.TransportCredentials.Clone()}
 }
 
-// isLoopback tells whether host:port can be reached from this machine only. A
-// name other than localhost is not trusted to be.
-func isLoopback(address string) bool {
+// IsLoopback tells whether an address, host:port or a host, can be reached from
+// this machine only: a loopback address or localhost. Other names are not trusted
+// to lead there, and "" is not one: it is every address of the machine.
+func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address

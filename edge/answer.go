@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/edge/internal/rest"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
 )
@@ -23,12 +24,10 @@ import (
 // The reasons of errors that an edge makes by itself, besides those of package
 // errs. They are API: docs/errors.md lists them.
 const (
-	// ReasonRouteUnknown: nothing here has this path.
-	ReasonRouteUnknown = "ROUTE_UNKNOWN"
+	// ReasonRouteNotFound: nothing here has this path.
+	ReasonRouteNotFound = rest.ReasonRouteNotFound
 	// ReasonRequestTooLarge: the body of the request is larger than the edge takes.
-	ReasonRequestTooLarge = "REQUEST_TOO_LARGE"
-	// ReasonRequestTooSlow: the request came in too slowly.
-	ReasonRequestTooSlow = "REQUEST_TOO_SLOW"
+	ReasonRequestTooLarge = rest.ReasonRequestTooLarge
 	// ReasonHostUnknown: the edge does not answer under the name in Host.
 	ReasonHostUnknown = "HOST_UNKNOWN"
 	// ReasonOriginNotAllowed: a page of an origin that may not call.
@@ -206,7 +205,7 @@ const maxLoggedPath = 256
 
 // unknownRoute is the answer where nothing has the path.
 func unknownRoute(path string) *errs.Error {
-	return errs.NotFound(ReasonRouteUnknown, "nothing is served at %q; /openapi.json lists the routes", path[:min(len(path), maxLoggedPath)])
+	return errs.NotFound(ReasonRouteNotFound, "nothing is served at %q; /openapi.json lists the routes", path[:min(len(path), maxLoggedPath)])
 }
 
 // unknownPolicy is what accounts for requests that are no calls.

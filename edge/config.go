@@ -137,7 +137,7 @@ func (c *Config) checkAddress(insecure bool) error {
 	if _, _, err := net.SplitHostPort(c.Address); err != nil {
 		return fmt.Errorf("edge.address: %w; write host:port, or off", err)
 	}
-	if isLoopback(c.Address) {
+	if keelson.IsLoopback(c.Address) {
 		return nil
 	}
 	var faults []error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -197,13 +196,3 @@ func (e *Edge) ask(r *http.Request) *status.Status {
 // CorrelationHeader is the header of requests and answers that holds the
 // correlation ID; gRPC calls it metadata of the same name.
 const CorrelationHeader = call.CorrelationKey
-
-// isLoopback tells whether host:port can be reached from this machine only.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}

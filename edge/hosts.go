@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
 )
 
@@ -25,7 +26,7 @@ type hosts struct {
 // unless some are configured.
 func newHosts(c *Config) hosts {
 	h := hosts{all: slices.Contains(c.Hosts, anyHost)}
-	if len(c.Hosts) == 0 && !isLoopback(c.Address) {
+	if len(c.Hosts) == 0 && !keelson.IsLoopback(c.Address) {
 		h.all = true
 	}
 	for _, name := range c.Hosts {

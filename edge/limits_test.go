@@ -55,7 +55,7 @@ func TestWhatNothingServesIsAStatus(t *testing.T) {
 	r := start(t, edge.Config{})
 	c := client(t, false)
 	resp, text := do(t, c, http.MethodGet, url(r, "/nowhere"), "", edge.CorrelationHeader, "mine-1")
-	if got := refused(t, resp, text); resp.StatusCode != http.StatusNotFound || got.Code != codes.NotFound || got.reason() != edge.ReasonRouteUnknown {
+	if got := refused(t, resp, text); resp.StatusCode != http.StatusNotFound || got.Code != codes.NotFound || got.reason() != edge.ReasonRouteNotFound {
 		t.Errorf("%d %+v", resp.StatusCode, got)
 	}
 	if got := resp.Header.Get(edge.CorrelationHeader); got != "mine-1" {

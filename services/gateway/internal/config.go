@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"time"
 
@@ -120,10 +119,10 @@ func DefaultConfig() Config {
 // Validate reports settings that do not fit together.
 func (c *Config) Validate() error {
 	faults := c.checkServices()
-	if a := c.GRPC.Address; !c.Public && !isLoopback(a) {
+	if a := c.GRPC.Address; !c.Public && a != "" && !keelson.IsLoopback(a) {
 		faults = append(faults, fmt.Errorf("grpc.address: %q can be reached from other machines, and the gateway asks nobody who they are: everybody could call what it exposes; listen on 127.0.0.1, or set public: true if that is meant", a))
 	}
-	if a := c.Edge.Address; a != "off" && !c.Edge.Public && !isLoopback(a) {
+	if a := c.Edge.Address; a != "" && a != "off" && !c.Edge.Public && !keelson.IsLoopback(a) {
 		faults = append(faults, fmt.Errorf("edge.address: %q can be reached from other machines, and the gateway asks nobody who they are; listen on 127.0.0.1, or set edge.public: true if that is meant", a))
 	}
 	if age := c.Platform.withDefaults().MaxAge; c.GRPC.ConnectionGrace > 0 && c.GRPC.ConnectionGrace <= age {
@@ -175,20 +174,6 @@ func (c *LimitsConfig) check() (faults []error) {
 		names[k.Name], hashes[hash] = true, true
 	}
 	return faults
-}
-
-// isLoopback tells whether host:port can be reached from this machine only. A
-// name other than localhost is not trusted to be.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		host = address
-	}
-	if address == "" || host == "localhost" {
-		return true // empty: the default, which is
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 func orDefault[T ~int | ~int64](v, otherwise T) T {
