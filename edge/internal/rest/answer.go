@@ -26,6 +26,7 @@ type exchange struct {
 	id     string // correlation ID
 	accept accept
 	cond   conditions
+	code   codes.Code // that the client was told
 }
 
 // fail answers with a fault of the router's own.
@@ -57,6 +58,7 @@ func (x *exchange) failWith(st *status.Status, code int) {
 			code = http.StatusPreconditionFailed
 		}
 	}
+	x.code = st.Code()
 	h := x.w.Header()
 	dropAnswer(h)
 	if d, ok := retryDelay(st); ok {
@@ -72,7 +74,6 @@ func (x *exchange) failWith(st *status.Status, code int) {
 		h.Set("Content-Type", typeProblem)
 		body = x.problem(st, code)
 	}
-	h.Add("Vary", "Accept")
 	x.write(code, body)
 }
 

@@ -183,7 +183,7 @@ func TestErrorAnswersForOthers(t *testing.T) {
 	s := newServer(t)
 	w := httptest.NewRecorder()
 	s.router.Error(w, s.request("GET", "/", "", "Accept", "application/problem+json"), http.StatusRequestEntityTooLarge,
-		errs.ResourceExhausted("TOO_LARGE", "too large").With(errs.Domain("edge")))
+		errs.Status(errs.ResourceExhausted("TOO_LARGE", "too large"), "edge", ""))
 	if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), `"reason":"TOO_LARGE"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/keelson-dev/keelson/errs"
@@ -68,37 +69,50 @@ func (x *exchange) readAll() ([]byte, *fault) {
 	}
 	limit := x.rt.config.MaxRequest
 	if x.r.ContentLength > limit {
-		return nil, tooLarge(limit)
+		return nil, x.tooLarge(limit, true)
 	}
 	raw, err := io.ReadAll(io.LimitReader(body, limit+1))
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, x.unreadable(err)
 	}
 	if int64(len(raw)) > limit {
-		return nil, tooLarge(limit)
+		return nil, x.tooLarge(limit, false)
 	}
 	return raw, nil
 }
 
-func tooLarge(limit int64) *fault {
-	return &fault{
-		http: http.StatusRequestEntityTooLarge,
-		err:  errs.ResourceExhausted(ReasonRequestTooLarge, "the body has more than %d bytes after decompression; send less at once", limit),
+// tooLarge is the fault of a body with more bytes than the limit: as it was sent,
+// or decompressed.
+func (x *exchange) tooLarge(limit int64, sent bool) *fault {
+	switch {
+	case x.r.Header["Content-Encoding"] == nil:
+		return tooLarge(limit, "the body has more than %d bytes, the limit before and after decompression; send less at once")
+	case sent:
+		return tooLarge(limit, "the body has more than %d bytes before decompression, the limit before and after it; send less at once")
 	}
+	return tooLarge(limit, "the body has more than %d bytes after decompression, the limit before and after it; send less at once")
+}
+
+func tooLarge(limit int64, format string) *fault {
+	err := errs.ResourceExhausted(ReasonRequestTooLarge, format, limit).With(errs.Meta("limit_bytes", strconv.FormatInt(limit, 10)))
+	return &fault{http: http.StatusRequestEntityTooLarge, err: err}
 }
 
 // unreadable is the fault of a body that could not be read.
-func unreadable(err error) *fault {
+func (x *exchange) unreadable(err error) *fault {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return tooLarge(large.Limit)
+		return x.tooLarge(large.Limit, true)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &fault{http: http.StatusRequestTimeout, err: errs.DeadlineExceeded(ReasonUploadBroken, "the body came too slowly")}
+		return &fault{
+			http: http.StatusRequestTimeout,
+			err:  errs.DeadlineExceeded(ReasonRequestTimeout, "the body did not come in time; send it without pauses, or less at once (the operator sets edge.read_timeout)"),
+		}
 	case errors.Is(err, errGzip):
-		return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "the body is no gzip, as Content-Encoding says it is, or was cut off"))
+		return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "the body is no gzip, as Content-Encoding says it is, or was cut off; send it whole, or as it is without Content-Encoding"))
 	}
-	return wrong(errs.InvalidArgument(ReasonUploadBroken, "the body could not be read to its end").With(errs.Cause(err)))
+	return wrong(errs.InvalidArgument(ReasonUploadBroken, "the body broke off before its end, as Content-Length or the last chunk tells it; send it whole").With(errs.Cause(err)))
 }
 
 // noBody refuses a body where the rule has none: what is in it would be lost.
@@ -114,9 +128,17 @@ func (x *exchange) noBody() *fault {
 	return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "%s takes no body; give fields as query parameters", x.route))
 }
 
-// checkType refuses a body that is of none of the types. Whoever does not say
-// what they send sends the first.
+// checkType refuses a body that is of none of the types, and tells them in Accept
+// (RFC 9110, 12.5.1). Whoever does not say what they send sends the first.
 func (x *exchange) checkType(types ...string) *fault {
+	f := x.typed(types)
+	if f != nil {
+		f.header = http.Header{"Accept": {strings.Join(types, ", ")}}
+	}
+	return f
+}
+
+func (x *exchange) typed(types []string) *fault {
 	said := x.r.Header.Get("Content-Type")
 	if said == "" {
 		return nil

@@ -22,29 +22,38 @@ const maxNested = 100
 // decoder reads JSON bodies.
 type decoder struct{ types *types }
 
-// body puts JSON into the message, or into a field of it.
-func (d *decoder) body(m protoreflect.Message, field protoreflect.FieldDescriptor, raw []byte) *fault {
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil // as {}: what is required, the service says
+// document is JSON that came in a request.
+type document struct {
+	raw  []byte
+	line int // at which it begins in the body, from 1
+	wrap int // bytes before it that are not the client's
+}
+
+// body puts JSON into the message, or into a field of it, and says all that is
+// wrong with it.
+func (d *decoder) body(m protoreflect.Message, field protoreflect.FieldDescriptor, doc document) violations {
+	if len(bytes.TrimSpace(doc.raw)) == 0 {
+		return violations{} // as {}: what is required, the service says
 	}
 	if field == nil {
-		return d.message(m, raw, "")
+		return d.message(m, doc, "")
 	}
 	if md := field.Message(); md != nil && !field.IsList() && !field.IsMap() && !isOneValue(md) {
-		return d.message(m.Mutable(field).Message(), raw, string(field.Name()))
+		return d.message(m.Mutable(field).Message(), doc, string(field.Name()))
 	}
-	if f := syntax(raw, string(field.Name())); f != nil {
-		return f
+	if bad := doc.syntax(string(field.Name())); bad.count > 0 {
+		return bad
 	}
-	wrapped := append(append(append([]byte("{"), strconv.Quote(field.JSONName())+":"...), raw...), '}')
+	head := "{" + strconv.Quote(field.JSONName()) + ":"
+	wrapped := document{append(append([]byte(head), doc.raw...), '}'), doc.line, len(head)}
 	into := m.New()
-	if err := d.unmarshal(wrapped, into); err != nil {
+	if err := d.unmarshal(wrapped.raw, into); err != nil {
 		return d.diagnose(m.New(), wrapped, "", err)
 	}
 	if into.Has(field) {
 		m.Set(field, into.Get(field))
 	}
-	return nil
+	return violations{}
 }
 
 func (d *decoder) unmarshal(raw []byte, m protoreflect.Message) error {
@@ -52,19 +61,20 @@ func (d *decoder) unmarshal(raw []byte, m protoreflect.Message) error {
 }
 
 // message puts a JSON object into a message; prefix is its field path.
-func (d *decoder) message(m protoreflect.Message, raw []byte, prefix string) *fault {
-	err := d.unmarshal(raw, m)
+func (d *decoder) message(m protoreflect.Message, doc document, prefix string) violations {
+	err := d.unmarshal(doc.raw, m)
 	if err == nil {
-		return nil
+		return violations{}
 	}
-	if f := syntax(raw, prefix); f != nil {
-		return f
+	if bad := doc.syntax(prefix); bad.count > 0 {
+		return bad
 	}
-	return d.diagnose(m.New(), raw, prefix, err)
+	return d.diagnose(m.New(), doc, prefix, err)
 }
 
-// syntax says where raw is not one JSON value.
-func syntax(raw []byte, field string) *fault {
+// syntax says where the document is not one JSON value.
+func (doc document) syntax(field string) violations {
+	raw := doc.raw
 	if !utf8.Valid(raw) {
 		at := 0
 		for at < len(raw) {
@@ -74,59 +84,64 @@ func syntax(raw []byte, field string) *fault {
 			}
 			at += n
 		}
-		return badJSON(raw, at, field, "is not valid UTF-8")
+		return doc.badJSON(at, field, "is not valid UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	var skipped json.RawMessage
 	err := dec.Decode(&skipped)
 	if err == nil {
 		if _, err = dec.Token(); errors.Is(err, io.EOF) {
-			return nil
+			return violations{}
 		}
-		return badJSON(raw, int(dec.InputOffset()), field, "has more after the JSON value")
+		return doc.badJSON(int(dec.InputOffset()), field, "has more after the JSON value")
 	}
 	var bad *json.SyntaxError
 	if errors.As(err, &bad) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return badJSON(raw, max(int(bad.Offset)-1, 0), field, strings.TrimPrefix(bad.Error(), "json: "))
+		return doc.badJSON(max(int(bad.Offset)-1, 0), field, strings.TrimPrefix(bad.Error(), "json: "))
 	}
-	return badJSON(raw, len(raw), field, "ends within the JSON value")
+	return doc.badJSON(len(raw), field, "ends within the JSON value")
 }
 
-// badJSON says what is wrong at a byte of a body.
-func badJSON(raw []byte, at int, field, what string) *fault {
-	line, column := position(raw, at)
-	where := "line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column)
-	return wrong(errs.InvalidArgument(ReasonInvalidJSON, "the body is no JSON at %s: %s", where, what).With(
-		errs.Field(field, ReasonInvalidJSON, "is no JSON at "+where+": "+what),
-		errs.Meta("line", strconv.Itoa(line)), errs.Meta("column", strconv.Itoa(column))))
+// badJSON says what is wrong at a byte of the document.
+func (doc document) badJSON(at int, field, what string) violations {
+	line, column := doc.position(at)
+	where := place(line, column)
+	bad := violations{reason: ReasonInvalidJSON, placed: true}
+	bad.note("the body is no JSON at "+where+": "+what, errs.Field(field, ReasonInvalidJSON, "is no JSON at "+where+": "+what))
+	bad.details = append(bad.details, errs.Meta("line", strconv.Itoa(line)), errs.Meta("column", strconv.Itoa(column)))
+	return bad
 }
 
 // position returns the line and the column, in characters, of a byte; from 1.
-func position(raw []byte, at int) (line, column int) {
-	before := raw[:min(at, len(raw))]
-	line = 1 + bytes.Count(before, []byte("\n"))
+func (doc document) position(at int) (line, column int) {
+	before := doc.raw[min(doc.wrap, at, len(doc.raw)):min(at, len(doc.raw))]
+	line = doc.line + bytes.Count(before, []byte("\n"))
 	return line, 1 + utf8.RuneCount(before[1+bytes.LastIndexByte(before, '\n'):])
+}
+
+func place(line, column int) string {
+	return "line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column)
 }
 
 // diagnose finds out what is wrong with JSON that parses but does not fit the
 // message; scratch is a message to try things with. It never finds nothing.
-func (d *decoder) diagnose(scratch protoreflect.Message, raw []byte, prefix string, why error) *fault {
-	g := &diagnosis{d: d, raw: raw}
-	g.dec = json.NewDecoder(bytes.NewReader(raw))
+func (d *decoder) diagnose(scratch protoreflect.Message, doc document, prefix string, why error) violations {
+	g := &diagnosis{d: d, doc: doc}
+	g.dec = json.NewDecoder(bytes.NewReader(doc.raw))
 	g.dec.UseNumber()
 	g.message(scratch, prefix, 0)
-	if f := g.bad.fault(); f != nil {
-		return f
+	if g.bad.count == 0 {
+		// protojson puts its name and an odd space before what it says.
+		text := strings.TrimSpace(strings.ReplaceAll(strings.TrimPrefix(why.Error(), "proto:"), "\u00a0", " "))
+		g.bad.add(prefix, "INVALID_VALUE", "does not fit "+string(scratch.Descriptor().FullName())+": "+text)
 	}
-	// protojson puts its name and an odd space before what it says.
-	text := strings.TrimSpace(strings.ReplaceAll(strings.TrimPrefix(why.Error(), "proto:"), "\u00a0", " "))
-	return invalid(prefix, "does not fit "+string(scratch.Descriptor().FullName())+": "+text)
+	return g.bad
 }
 
 // diagnosis walks JSON and a message in parallel, in one pass.
 type diagnosis struct {
 	d   *decoder
-	raw []byte
+	doc document
 	dec *json.Decoder
 	bad violations
 }
@@ -161,8 +176,8 @@ func (g *diagnosis) message(m protoreflect.Message, path string, depth int) bool
 
 // add adds a violation at a byte of the body, see json.Decoder.InputOffset.
 func (g *diagnosis) add(at int64, field, reason, what string) {
-	line, column := position(g.raw, int(at))
-	g.bad.add(field, reason, "(line "+strconv.Itoa(line)+", column "+strconv.Itoa(column)+") "+what)
+	g.bad.placed = g.bad.placed || g.bad.count == 0
+	g.bad.add(field, reason, "("+place(g.doc.position(int(at)))+") "+what)
 }
 
 func (g *diagnosis) member(m protoreflect.Message, path string, depth int, seen map[protoreflect.FieldNumber]bool) bool {
@@ -226,7 +241,7 @@ func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor
 	if fd.IsList() && json.Unmarshal(value, &elements) == nil {
 		for i, e := range elements {
 			if !g.bad.full() && !g.fits(m, fd, append(append([]byte("["), e...), ']')) {
-				g.add(at, field+"["+strconv.Itoa(i)+"]", "INVALID_VALUE", "is "+quoted(string(e))+", it must be "+wants(fd))
+				g.add(at, field+"["+strconv.Itoa(i)+"]", "INVALID_VALUE", "is "+literally(e)+", it must be "+wants(fd)+hint(fd, e))
 			}
 		}
 		return true
@@ -235,7 +250,7 @@ func (g *diagnosis) leaf(m protoreflect.Message, fd protoreflect.FieldDescriptor
 	if fd.IsList() {
 		want = "a list, each " + want
 	}
-	g.add(at, field, "INVALID_VALUE", "is "+quoted(string(value))+", it must be "+want)
+	g.add(at, field, "INVALID_VALUE", "is "+literally(value)+", it must be "+want+hint(fd, value))
 	return true
 }
 
@@ -248,6 +263,25 @@ func (g *diagnosis) fits(m protoreflect.Message, fd protoreflect.FieldDescriptor
 func (g *diagnosis) skip() bool {
 	var value json.RawMessage
 	return g.dec.Decode(&value) == nil
+}
+
+// literally returns JSON for a message, as it came, shortened.
+func literally(raw []byte) string {
+	const longest = 64
+	text := string(compact(raw))
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "..."
+	}
+	return text
+}
+
+// hint suggests the value of an enum that a misspelt one may stand for.
+func hint(fd protoreflect.FieldDescriptor, raw []byte) string {
+	var name string
+	if fd.Enum() == nil || fd.IsMap() || json.Unmarshal(raw, &name) != nil {
+		return ""
+	}
+	return suggest(name, enumNames(fd.Enum()))
 }
 
 func join(path, name string) string {
@@ -270,7 +304,7 @@ func wants(fd protoreflect.FieldDescriptor) string {
 	case protoreflect.BytesKind:
 		return "a text of base64"
 	case protoreflect.EnumKind:
-		return "the name of a value of " + string(fd.Enum().FullName())
+		return oneOf(fd.Enum())
 	case protoreflect.DoubleKind, protoreflect.FloatKind:
 		return "a number"
 	case protoreflect.MessageKind, protoreflect.GroupKind:

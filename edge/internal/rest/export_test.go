@@ -67,11 +67,9 @@ func (rt *Router) Fill(method, query string, body []byte) (proto.Message, error)
 			continue
 		}
 		m := r.in.New()
-		f := rt.decode.body(m, r.bodyField, body)
-		if f == nil {
-			f = r.fillQuery(m, query)
-		}
-		if f != nil {
+		bad := rt.decode.body(m, r.bodyField, document{raw: body, line: 1})
+		bad.join(r.fillQuery(m, query))
+		if f := bad.fault(); f != nil {
 			return nil, f.err
 		}
 		r.fillMask(m, body)

@@ -1,7 +1,9 @@
 package rest
 
 import (
+	"cmp"
 	"net/http"
+	"strconv"
 
 	"google.golang.org/grpc/codes"
 
@@ -28,8 +30,11 @@ const (
 	ReasonPreconditionUnsupported = "PRECONDITION_UNSUPPORTED"
 	// ReasonETagMismatch: the condition of If-Match does not hold.
 	ReasonETagMismatch = "ETAG_MISMATCH"
-	// ReasonUploadBroken: the upload ended within its body.
+	// ReasonUploadBroken: the body ended before its end, by Content-Length or by its
+	// last chunk.
 	ReasonUploadBroken = "UPLOAD_BROKEN"
+	// ReasonRequestTimeout: the body did not come in time.
+	ReasonRequestTimeout = "REQUEST_TIMEOUT"
 )
 
 // fault is why a request is refused before it was a call, or in place of its
@@ -38,6 +43,7 @@ type fault struct {
 	http   int // 0: by the code
 	err    error
 	header http.Header
+	placed bool // the message says at which line of the body
 }
 
 func wrong(err *errs.Error) *fault { return &fault{err: err} }
@@ -58,34 +64,53 @@ func nameOf(field string) string {
 // violations collects what is wrong with the fields of a request, so that all
 // is said at once.
 type violations struct {
+	reason  string // of the first; empty: [errs.ReasonInvalidRequest]
 	first   string
+	placed  bool // first says at which line of the body
 	count   int
 	details []errs.Detail
 }
 
-// maxViolations is how many are told.
+// maxViolations is how many are told of the body, and how many of the rest.
 const maxViolations = 16
 
 func (v *violations) add(field, reason, description string) {
+	v.note(nameOf(field)+" "+description, errs.Field(field, reason, description))
+}
+
+// note adds a violation that is told in words of its own when it is the first.
+func (v *violations) note(message string, field errs.Detail) {
 	if v.count++; v.count == 1 {
-		v.first = nameOf(field) + " " + description
+		v.first = message
 	}
 	if v.count <= maxViolations {
-		v.details = append(v.details, errs.Field(field, reason, description))
+		v.details = append(v.details, field)
 	}
 }
 
 func (v *violations) full() bool { return v.count >= maxViolations }
 
+// join adds what another one collected.
+func (v *violations) join(more violations) {
+	if v.count == 0 {
+		*v = more
+		return
+	}
+	v.count += more.count
+	v.details = append(v.details, more.details...)
+}
+
 // fault returns what was collected, or nil.
 func (v *violations) fault() *fault {
-	switch v.count {
-	case 0:
+	if v.count == 0 {
 		return nil
-	case 1:
-		return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "%s", v.first).With(v.details...))
 	}
-	return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "%s; and %d more, see the field violations", v.first, v.count-1).With(v.details...))
+	message := v.first
+	if v.count > 1 {
+		message += "; and " + strconv.Itoa(v.count-1) + " more, see the field violations"
+	}
+	e := errs.InvalidArgument(cmp.Or(v.reason, errs.ReasonInvalidRequest), "%s", message)
+	return &fault{err: e.With(v.details...), placed: v.placed}
 }
 
 // httpCode maps a code to HTTP as google/rpc/code.proto says.

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"io"
@@ -205,6 +206,23 @@ func (s *server) read(req *http.Request) *reply {
 		s.t.Fatalf("%s %s: read the answer: %v", req.Method, req.URL, err)
 	}
 	return &reply{resp, string(body)}
+}
+
+// small makes a router that takes 100 bytes.
+func small(c *rest.Config) { c.MaxRequest = 100 }
+
+// zipped returns a text compressed.
+func zipped(t testing.TB, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // text returns a message as compact JSON.

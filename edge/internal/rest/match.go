@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -90,9 +91,25 @@ func (n *node) find(decoded []string, verb string, visit func(leaf) bool) bool {
 
 // match is what a path was found to be.
 type match struct {
-	route *route   // nil: none for this HTTP method
-	raw   []string // the segments, without the verb
-	allow []string // HTTP methods of the path, when route is nil; empty: no such path
+	route *route    // nil: none for this HTTP method
+	raw   []string  // the segments, without the verb
+	allow []allowed // HTTP methods of the path, when route is nil; empty: no such path
+}
+
+// allowed is an HTTP method that a path has, and what it leads to; nil: the router
+// answers it.
+type allowed struct {
+	verb  string
+	route *route
+}
+
+// verbs returns what goes into the header Allow.
+func (m *match) verbs() string {
+	verbs := make([]string, len(m.allow))
+	for i, a := range m.allow {
+		verbs[i] = a.verb
+	}
+	return strings.Join(verbs, ", ")
 }
 
 // lookup finds the route of a request.
@@ -103,13 +120,15 @@ func (rt *Router) lookup(r *http.Request) match {
 		return match{}
 	}
 	m := match{}
-	allowed := map[string]bool{}
+	found := leaf{}
 	last := len(raw) - 1
 	try := func(verb string) bool {
 		return rt.root.find(decoded, verb, func(l leaf) bool {
 			m.route = l.of(r.Method)
-			for verb := range l {
-				allowed[verb] = true
+			for verb, r := range l {
+				if found[verb] == nil {
+					found[verb] = r
+				}
 			}
 			return m.route != nil
 		})
@@ -120,18 +139,16 @@ func (rt *Router) lookup(r *http.Request) match {
 		head, errHead := decodeSegment(whole[:colon])
 		if err == nil && errHead == nil && verb != "" {
 			raw[last], decoded[last] = whole[:colon], head
-			if try(verb) {
-				m.raw = raw
+			// A path with a verb is that of the verb, whatever the HTTP method.
+			if try(verb) || len(found) > 0 {
+				m.raw, m.allow = raw, found.allow(m.route)
 				return m
 			}
 			raw[last], decoded[last] = whole, wholeDecoded
 		}
 	}
-	if try("") {
-		m.raw = raw
-		return m
-	}
-	m.allow = allow(allowed)
+	try("")
+	m.raw, m.allow = raw, found.allow(m.route)
 	return m
 }
 
@@ -149,22 +166,30 @@ func (l leaf) of(method string) *route {
 	return l[anyVerb]
 }
 
-// allow returns what goes into the header Allow, sorted.
-func allow(verbs map[string]bool) []string {
-	if len(verbs) == 0 {
+// allow returns the HTTP methods of a path, sorted, when none of them is the
+// request's.
+func (l leaf) allow(found *route) []allowed {
+	if found != nil || len(l) == 0 {
 		return nil
 	}
-	if verbs[anyVerb] {
+	verbs := maps.Clone(l)
+	if whatever := verbs[anyVerb]; whatever != nil {
 		delete(verbs, anyVerb)
 		for _, v := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
-			verbs[v] = true
+			verbs[v] = cmp.Or(verbs[v], whatever)
 		}
 	}
-	if verbs[http.MethodGet] {
-		verbs[http.MethodHead] = true
+	if verbs[http.MethodGet] != nil && verbs[http.MethodHead] == nil {
+		verbs[http.MethodHead] = nil
 	}
-	verbs[http.MethodOptions] = true
-	return slices.Sorted(maps.Keys(verbs))
+	if verbs[http.MethodOptions] == nil {
+		verbs[http.MethodOptions] = nil
+	}
+	all := make([]allowed, 0, len(verbs))
+	for _, v := range slices.Sorted(maps.Keys(verbs)) {
+		all = append(all, allowed{v, verbs[v]})
+	}
+	return all
 }
 
 // splitPath cuts an escaped path into segments. It is not ok when one is empty

@@ -12,8 +12,16 @@ import (
 	"github.com/keelson-dev/keelson/errs"
 )
 
+// fillURL puts what the path captured and the query parameters into the message,
+// and says all that is wrong with them.
+func (r *route) fillURL(m protoreflect.Message, raw []string, query string) violations {
+	bad := r.fillPath(m, raw)
+	bad.join(r.fillQuery(m, query))
+	return bad
+}
+
 // fillPath puts what the path captured into the message.
-func (r *route) fillPath(m protoreflect.Message, raw []string) *fault {
+func (r *route) fillPath(m protoreflect.Message, raw []string) violations {
 	var bad violations
 	for i := range r.template.variables {
 		v, path := &r.template.variables[i], r.variables[i]
@@ -31,18 +39,20 @@ func (r *route) fillPath(m protoreflect.Message, raw []string) *fault {
 		}
 		bad.add(path.String(), "INVALID_VALUE", err.Error())
 	}
-	return bad.fault()
+	return bad
 }
 
-// fillQuery puts the query parameters into the message, or says all that is
-// wrong with them.
-func (r *route) fillQuery(m protoreflect.Message, raw string) *fault {
+// fillQuery puts the query parameters into the message.
+func (r *route) fillQuery(m protoreflect.Message, raw string) violations {
 	if raw == "" {
-		return nil
+		return violations{}
 	}
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "the query does not parse: %v; percent-encode reserved characters", err))
+		var bad violations
+		what := fmt.Sprintf("does not parse: %v; percent-encode reserved characters", err)
+		bad.note("the query "+what, errs.Field("", "INVALID_VALUE", "the query "+what))
+		return bad
 	}
 	q := &queryFiller{route: r, m: m, seen: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
@@ -51,7 +61,7 @@ func (r *route) fillQuery(m protoreflect.Message, raw string) *fault {
 		}
 		q.parameter(name, query[name])
 	}
-	return q.bad.fault()
+	return q.bad
 }
 
 type queryFiller struct {

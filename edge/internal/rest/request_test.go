@@ -161,7 +161,8 @@ func TestJSONThatDoesNotFitIsExplained(t *testing.T) {
 		{"unknown in a list", "/v1/shelves", `{"places":[{},{"x":1}]}`, "INVALID_REQUEST", "shelf.places[1].x", "is no field"},
 		{"wrong type", "/v1/shelves", "{\"name\":\n5}", "INVALID_REQUEST", "shelf.name", "it must be a text"},
 		{"wrong number", "/v1/values", `{"anInt32":1.5}`, "INVALID_REQUEST", "an_int32", "whole number"},
-		{"wrong enum", "/v1/values", `{"genre":"X"}`, "INVALID_REQUEST", "genre", "library.v1.Genre"},
+		{"wrong enum", "/v1/values", `{"genre":"GENRE_FACTS"}`, "INVALID_REQUEST", "genre", `(line 1, column 9) is "GENRE_FACTS", it must be one of GENRE_UNSPECIFIED, GENRE_FICTION, GENRE_FACT, or a number; did you mean "GENRE_FACT"?`},
+		{"wrong enum in a list", "/v1/values", `{"genres":[1,"X"]}`, "INVALID_REQUEST", "genres[1]", `is "X", it must be one of GENRE_UNSPECIFIED`},
 		{"wrong element", "/v1/values", `{"numbers":[1,"x"]}`, "INVALID_REQUEST", "numbers[1]", "whole number"},
 		{"no list", "/v1/values", `{"places":{}}`, "INVALID_REQUEST", "places", "must be a list"},
 		{"no object", "/v1/values", `{"place":5}`, "INVALID_REQUEST", "place", "must be an object"},
@@ -171,7 +172,8 @@ func TestJSONThatDoesNotFitIsExplained(t *testing.T) {
 		{"twice", "/v1/values", `{"aBool":true,"a_bool":true}`, "INVALID_REQUEST", "a_bool", "given twice"},
 		{"both of a oneof", "/v1/values", `{"left":"a","right":"b"}`, "INVALID_REQUEST", "", "oneof"},
 		{"too deep", "/v1/values", strings.Repeat(`{"place":`, 1) + strings.Repeat(`{"inner":`, 200) + "{}" + strings.Repeat("}", 201), "INVALID_REQUEST", "", "deep"},
-		{"wrong body field", "/v1/names", `["a",5]`, "INVALID_REQUEST", "names[1]", "a text"},
+		{"wrong body field", "/v1/names", "\n[\"a\",\n5]", "INVALID_REQUEST", "names[1]", "a text"},
+		{"no list as the body", "/v1/names", `{}`, "INVALID_REQUEST", "names", "(line 1, column 1) is {}, it must be a list, each a text"},
 		{"body field no JSON", "/v1/names", `["a"],"next":"b"`, "INVALID_JSON", "names", "has more after"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

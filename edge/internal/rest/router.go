@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/errs"
@@ -50,6 +52,12 @@ type Config struct {
 	// ResponseHeaders are the metadata of answers, headers and trailers, that
 	// become response headers besides those that always do; as above.
 	ResponseHeaders []string
+	// Index is what a client is told that asks for a path which is not served,
+	// such as where the routes are listed. Empty: nothing.
+	Index string
+	// Ended is told, when a request has been answered, with which code: of the
+	// call, or of the error in its place. Nil: nobody.
+	Ended func(r *http.Request, code codes.Code)
 }
 
 // withDefaults returns the configuration with what is zero filled in.
@@ -180,57 +188,53 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case m.route != nil:
 		x.serve()
 	case len(m.allow) == 0:
-		x.fail(rt.notFound(r))
+		x.fail(wrong(rt.NotFound(r)))
 	case r.Method == http.MethodOptions:
-		w.Header().Set("Allow", strings.Join(m.allow, ", "))
+		w.Header().Set("Allow", m.verbs())
 		w.Header().Set(correlationHeader, x.id)
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		allow := strings.Join(m.allow, ", ")
-		x.fail(&fault{
-			http: http.StatusMethodNotAllowed, header: http.Header{"Allow": {allow}},
-			err: errs.Unimplemented(ReasonMethodNotAllowed, "%s is not served for HTTP method %s; it is for %s", r.URL.Path, r.Method, allow).
-				With(errs.Meta("allow", allow)),
-		})
+		x.fail(rt.notAllowed(r, m))
+	}
+	if rt.config.Ended != nil {
+		rt.config.Ended(r, x.code)
 	}
 }
 
+// exchange begins the answer to a request. Whether it can be answered, and in which
+// form, always depends on Accept.
 func (rt *Router) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	w.Header().Add("Vary", "Accept")
 	return &exchange{rt: rt, w: w, r: r, id: correlationID(r), accept: parseAccept(r.Header)}
 }
 
-// Error answers a request with an error in the router's form, also as problem
+// Error answers a request with a status in the router's form, also as problem
 // details if the client wants them: for whoever refuses requests before they
-// come here. err is what [errs.Status] takes; code is the HTTP status, zero: that
-// of the error.
-func (rt *Router) Error(w http.ResponseWriter, r *http.Request, code int, err error) {
-	x := rt.exchange(w, r)
-	x.fail(&fault{http: code, err: err})
+// come here. code is the HTTP status; zero: that of the status.
+func (rt *Router) Error(w http.ResponseWriter, r *http.Request, code int, st *status.Status) {
+	rt.exchange(w, r).failWith(st, code)
 }
 
-// notFound says that there is no such path, and which one there is instead.
-func (rt *Router) notFound(r *http.Request) *fault {
-	e := errs.NotFound(ReasonRouteNotFound, "there is nothing at %s%s", quoted(r.URL.Path), rt.hint(r))
-	return wrong(e.With(errs.Meta("path", quoted(r.URL.Path))))
-}
-
-// hint tells of a path that would be found without doubled and trailing slashes.
-func (rt *Router) hint(r *http.Request) string {
+// NotFound is the error for a path that is not served. It says which one is, if
+// there is one that is meant.
+func (rt *Router) NotFound(r *http.Request) *errs.Error {
 	path := r.URL.EscapedPath()
-	segments := slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
-	clean := "/" + strings.Join(segments, "/")
-	if clean == path || len(segments) == 0 {
-		return ""
+	return errs.NotFound(ReasonRouteNotFound, "there is nothing at %s%s", quoted(path), cmp.Or(rt.meant(r, true), rt.config.Index)).
+		With(errs.Meta("path", path[:min(len(path), maxMeant)]))
+}
+
+// notAllowed says for which HTTP methods a path is served, and what each calls.
+func (rt *Router) notAllowed(r *http.Request, m match) *fault {
+	said := make([]string, len(m.allow))
+	for i, a := range m.allow {
+		said[i] = a.verb
+		if a.route != nil {
+			said[i] += " (" + string(a.route.method.Name()) + ")"
+		}
 	}
-	u := *r.URL
-	u.Path, u.RawPath = clean, clean
-	if decoded, err := decodeSegment(clean); err == nil {
-		u.Path = decoded
+	e := errs.Unimplemented(ReasonMethodNotAllowed, "%s is not served for HTTP method %s; it is for %s%s",
+		quoted(r.URL.EscapedPath()), r.Method, strings.Join(said, ", "), rt.meant(r, false))
+	return &fault{
+		http: http.StatusMethodNotAllowed, header: http.Header{"Allow": {m.verbs()}}, err: e.With(errs.Meta("allow", m.verbs())),
 	}
-	other := *r
-	other.URL = &u
-	if m := rt.lookup(&other); m.route == nil && len(m.allow) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q? Slashes are not doubled and do not end a path", clean)
 }

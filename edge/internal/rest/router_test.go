@@ -28,8 +28,10 @@ func TestPathsReachTheirMethods(t *testing.T) {
 		{"POST", "/v1/shelves", "CreateShelf", true},
 		{"POST", "/v1/shelves/a:merge", "MergeShelf", true},
 		{"POST", "/v1/shelves/a:b:merge", "MergeShelf", true},
-		{"GET", "/v1/shelves/a:merge", "GetShelf", true}, // no verb of a GET: part of the name
-		{"POST", "/v1/shelves/a%3Amerge", "", true},      // an encoded colon is no verb's
+		{"GET", "/v1/shelves/a:merge", "", true},           // a verb's path is nothing else's
+		{"GET", "/v1/shelves/a:other", "GetShelf", true},   // no verb: part of the name
+		{"GET", "/v1/shelves/a%3Amerge", "GetShelf", true}, // an encoded colon is no verb's
+		{"POST", "/v1/shelves/a%3Amerge", "", true},
 		{"GET", "/v1/shelves:watch", "Watch", true},
 		{"GET", "/v1/shelves%3Awatch", "", false},
 		{"GET", "/v1/archive/x/y/z", "GetShelf", true},
@@ -154,7 +156,13 @@ func TestWhatIsNotServedIsExplained(t *testing.T) {
 		{"no such path", "GET", "/v1/nothing", 404, "ROUTE_NOT_FOUND", `nothing at \"/v1/nothing\"`, nil},
 		{"trailing slash", "GET", "/v1/values/", 404, "ROUTE_NOT_FOUND", `did you mean \"/v1/values\"?`, nil},
 		{"doubled slash", "GET", "/v1//values", 404, "ROUTE_NOT_FOUND", `did you mean \"/v1/values\"?`, nil},
-		{"another method", "POST", "/v1/shelves/a", 405, "METHOD_NOT_ALLOWED", "it is for DELETE, GET", http.Header{"Allow": {"DELETE, GET, HEAD, OPTIONS, PATCH, PURGE, PUT"}}},
+		{"another method", "POST", "/v1/shelves/a", 405, "METHOD_NOT_ALLOWED", "it is for DELETE (DeleteShelf), GET (GetShelf), HEAD, OPTIONS", http.Header{"Allow": {"DELETE, GET, HEAD, OPTIONS, PATCH, PURGE, PUT"}}},
+		{"another method with a verb", "GET", "/v1/shelves/a:merge", 405, "METHOD_NOT_ALLOWED", "it is for OPTIONS, POST (MergeShelf)", http.Header{"Allow": {"OPTIONS, POST"}}},
+		{"another method, encoded", "POST", "/v1/shelves/a%3Amerge", 405, "METHOD_NOT_ALLOWED", `did you mean \"/v1/shelves/a:merge\"? In a path the colon`, nil},
+		{"another method, and no other path", "POST", "/v1/values/a", 404, "ROUTE_NOT_FOUND", "", nil},
+		{"encoded slash", "GET", "/v1/shelves%2Fa", 404, "ROUTE_NOT_FOUND", `nothing at \"/v1/shelves%2Fa\"; did you mean \"/v1/shelves/a\"? In a path between segments a slash is not`, nil},
+		{"encoded colon", "GET", "/v1/shelves%3awatch", 404, "ROUTE_NOT_FOUND", `did you mean \"/v1/shelves:watch\"?`, nil},
+		{"encoded slash and colon", "POST", "/v1/shelves%2Fa%3Amerge/", 404, "ROUTE_NOT_FOUND", `did you mean \"/v1/shelves/a:merge\"?`, nil},
 		{"no rule", "GET", "/library.v1.Library/Hidden", 404, "ROUTE_NOT_FOUND", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

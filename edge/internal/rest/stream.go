@@ -71,7 +71,7 @@ func (x *exchange) stream(c *inproc.Call) {
 	_ = s.Send(raw) // the stream says how it ended, if it has
 	s.CloseSend()
 	if out == nil {
-		x.relayHTTPBody(s)
+		x.relayHTTPBody(s, func() (*status.Status, int) { return s.Status(), 0 })
 		return
 	}
 	x.relay(s, out)
@@ -120,11 +120,13 @@ func (x *exchange) relay(s *inproc.Stream, out sink) {
 	select {
 	case first = <-s.Messages():
 	case <-s.Done():
-		if x.refused(s) {
+		if st := s.Status(); st.Code() != codes.OK {
+			x.refuse(s, st, 0)
 			return
 		}
 	case <-opening.C:
 	case <-x.r.Context().Done():
+		x.failWith(x.gone(), 0)
 		return
 	}
 	w := x.open(s, out)
@@ -147,22 +149,23 @@ func (x *exchange) relay(s *inproc.Stream, out sink) {
 				return
 			}
 		case <-x.r.Context().Done():
+			w.end(x.gone())
 			return
 		}
 		beat.Reset(x.rt.config.Heartbeat)
 	}
 }
 
-// refused answers a stream that failed before its first message like a call that
-// is no stream.
-func (x *exchange) refused(s *inproc.Stream) bool {
-	if s.Status().Code() == codes.OK {
-		return false
-	}
+// gone is the status of a request whose client is not there any more. It is told
+// all the same: a client that has closed its half of the connection still listens.
+func (x *exchange) gone() *status.Status { return x.status(&fault{err: x.r.Context().Err()}) }
+
+// refuse answers a stream that failed before its first message like a call that is
+// no stream.
+func (x *exchange) refuse(s *inproc.Stream, st *status.Status, code int) {
 	x.rt.copyHeaders(x.w.Header(), s.Header(), s.Trailer())
 	x.correlate(s.Trailer())
-	x.failWith(s.Status(), 0)
-	return true
+	x.failWith(st, code)
 }
 
 // streamWriter writes a stream to its client, message by message.
@@ -185,7 +188,6 @@ func (x *exchange) open(s *inproc.Stream, out sink) *streamWriter {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx and its kin hold nothing back
 	h.Set(correlationHeader, x.id)
-	h.Add("Vary", "Accept")
 	x.w.WriteHeader(http.StatusOK)
 	w := &streamWriter{x, http.NewResponseController(x.w), out}
 	w.write([]byte(preamble))
@@ -216,7 +218,10 @@ func (x *exchange) encodeMessage(out sink, raw []byte) ([]byte, *fault) {
 	return line, nil
 }
 
-func (w *streamWriter) end(st *status.Status) { w.write(w.sink.end(st)) }
+func (w *streamWriter) end(st *status.Status) {
+	w.x.code = st.Code()
+	w.write(w.sink.end(st))
+}
 
 // write sends bytes at once. A client that does not read them in time is cut.
 func (w *streamWriter) write(p []byte) bool {
@@ -240,8 +245,9 @@ func (w *streamWriter) write(p []byte) bool {
 
 // relayHTTPBody writes a stream of HttpBody as one body. Its type is that of the
 // first message, so nothing is sent before that. When the stream fails in
-// between the connection is broken off: it is the one way to say so.
-func (x *exchange) relayHTTPBody(s *inproc.Stream) {
+// between the connection is broken off: it is the one way to say so. ended returns
+// how it ended, and the HTTP status for that; zero: that of the code.
+func (x *exchange) relayHTTPBody(s *inproc.Stream, ended func() (*status.Status, int)) {
 	var w *streamWriter
 	for {
 		raw, err := s.Recv()
@@ -261,13 +267,11 @@ func (x *exchange) relayHTTPBody(s *inproc.Stream) {
 			return
 		}
 	}
-	switch {
-	case s.Status().Code() != codes.OK:
-		if w == nil {
-			x.refused(s)
-			return
-		}
-		x.breakOff(w, s.Status())
+	switch st, code := ended(); {
+	case st.Code() != codes.OK && w == nil:
+		x.refuse(s, st, code)
+	case st.Code() != codes.OK:
+		x.breakOff(w, st)
 	case w == nil:
 		x.open(s, rawSink{"application/octet-stream"})
 	}
@@ -279,6 +283,7 @@ func (x *exchange) breakOff(w *streamWriter, st *status.Status) {
 		x.failWith(st, 0)
 		return
 	}
+	x.code = st.Code()
 	_ = w.rc.SetWriteDeadline(time.Unix(1, 0)) // its end can not be written any more
 }
 

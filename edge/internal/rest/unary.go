@@ -61,14 +61,12 @@ func (x *exchange) call() (*inproc.Call, *fault) {
 // request makes the request message of all but client streams.
 func (x *exchange) request() (protoreflect.Message, *fault) {
 	m := x.route.in.New()
-	raw, f := x.fillBody(m)
+	raw, bad, f := x.fillBody(m)
 	if f != nil {
 		return nil, f
 	}
-	if f := x.route.fillPath(m, x.raw); f != nil {
-		return nil, f
-	}
-	if f := x.route.fillQuery(m, x.r.URL.RawQuery); f != nil {
+	bad.join(x.route.fillURL(m, x.raw, x.r.URL.RawQuery))
+	if f := bad.fault(); f != nil {
 		return nil, f
 	}
 	if f := x.route.fillETag(m, x.r.Method, &x.cond); f != nil {
@@ -78,26 +76,27 @@ func (x *exchange) request() (protoreflect.Message, *fault) {
 	return m, nil
 }
 
-// fillBody reads the body into the message and returns it.
-func (x *exchange) fillBody(m protoreflect.Message) ([]byte, *fault) {
+// fillBody reads the body into the message and returns it, and what is wrong with
+// its fields. A fault is what keeps it from being read.
+func (x *exchange) fillBody(m protoreflect.Message) ([]byte, violations, *fault) {
 	if !x.route.hasBody {
-		return nil, x.noBody()
+		return nil, violations{}, x.noBody()
 	}
 	if holder := httpBodyIn(m, x.route.bodyField); holder != nil {
 		raw, f := x.readAll()
 		if f == nil {
 			setHTTPBody(holder, x.r.Header.Get("Content-Type"), raw)
 		}
-		return nil, f
+		return nil, violations{}, f
 	}
 	if f := x.checkType(typeJSON); f != nil {
-		return nil, f
+		return nil, violations{}, f
 	}
 	raw, f := x.readAll()
 	if f != nil {
-		return nil, f
+		return nil, violations{}, f
 	}
-	return raw, x.rt.decode.body(m, x.route.bodyField, raw)
+	return raw, x.rt.decode.body(m, x.route.bodyField, document{raw: raw, line: 1}), nil
 }
 
 // unary makes a call and answers with what it answers.

@@ -29,6 +29,7 @@ type upload struct {
 	out    sink // nil: HttpBody
 	rc     *http.ResponseController
 	cancel context.CancelFunc
+	sent   chan struct{} // closed when the body is not read any more
 
 	until atomic.Int64 // when reading the body ends, in Unix nanoseconds; 0: not yet
 
@@ -58,22 +59,22 @@ func (x *exchange) upload(c *inproc.Call) {
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	u.cancel, u.s = cancel, c.Open(ctx)
-	sent := make(chan struct{})
+	u.sent = make(chan struct{})
 	go func() {
-		defer close(sent)
+		defer close(u.sent)
 		send()
 	}()
 	if u.out == nil {
-		x.relayHTTPBody(u.s)
+		x.relayHTTPBody(u.s, func() (*status.Status, int) { return u.status(nil) })
 	} else {
 		u.relay(ctx)
 	}
 	u.s.Close()
-	u.finish(sent)
+	u.finish()
 }
 
 // finish waits for the goroutine that reads the body; it may be within a read.
-func (u *upload) finish(sent <-chan struct{}) {
+func (u *upload) finish() {
 	wait := linger
 	if u.x.r.ProtoMajor != 1 || u.x.r.Context().Err() != nil {
 		wait = 0 // others can be told to stop without losing the answer
@@ -82,14 +83,14 @@ func (u *upload) finish(sent <-chan struct{}) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
-	case <-sent:
+	case <-u.sent:
 		return
 	case <-timer.C:
 	}
 	if u.rc.SetReadDeadline(time.Unix(1, 0)) != nil {
 		_ = u.x.r.Body.Close()
 	}
-	<-sent
+	<-u.sent
 }
 
 // drop reads the rest of a body and drops it, until the time that finish sets.
@@ -114,10 +115,8 @@ func (u *upload) sender() (func(), *fault) {
 		return nil, f
 	}
 	base := x.route.in.New() // what the path and the query say, for every message
-	if f := x.route.fillPath(base, x.raw); f != nil {
-		return nil, f
-	}
-	if f := x.route.fillQuery(base, x.r.URL.RawQuery); f != nil {
+	bad := x.route.fillURL(base, x.raw, x.r.URL.RawQuery)
+	if f := bad.fault(); f != nil {
 		return nil, f
 	}
 	if f := x.route.fillETag(base, x.r.Method, &x.cond); f != nil {
@@ -160,7 +159,7 @@ func (u *upload) sendLines(body io.Reader) *fault {
 		if err != nil {
 			return u.lineFault(lines.number, err)
 		}
-		raw, f := u.message(line)
+		raw, f := u.message(document{raw: line, line: lines.number})
 		if f != nil {
 			return atLine(lines.number, f)
 		}
@@ -171,16 +170,12 @@ func (u *upload) sendLines(body io.Reader) *fault {
 }
 
 // message makes a message of a line.
-func (u *upload) message(line []byte) ([]byte, *fault) {
+func (u *upload) message(line document) ([]byte, *fault) {
 	x := u.x
 	m := x.route.in.New()
-	if f := x.rt.decode.body(m, x.route.bodyField, line); f != nil {
-		return nil, f
-	}
-	if f := x.route.fillPath(m, x.raw); f != nil {
-		return nil, f
-	}
-	if f := x.route.fillQuery(m, x.r.URL.RawQuery); f != nil {
+	bad := x.rt.decode.body(m, x.route.bodyField, line)
+	bad.join(x.route.fillURL(m, x.raw, x.r.URL.RawQuery))
+	if f := bad.fault(); f != nil {
 		return nil, f
 	}
 	return x.marshal(m)
@@ -188,19 +183,19 @@ func (u *upload) message(line []byte) ([]byte, *fault) {
 
 func (u *upload) lineFault(number int, err error) *fault {
 	if errors.Is(err, errLineTooLong) {
-		limit := u.x.rt.config.MaxRequest
-		return atLine(number, &fault{
-			http: http.StatusRequestEntityTooLarge,
-			err:  errs.ResourceExhausted(ReasonRequestTooLarge, "the line has more than %d bytes", limit),
-		})
+		return atLine(number, tooLarge(u.x.rt.config.MaxRequest, "the line has more than %d bytes, counted after decompression; split it"))
 	}
-	return atLine(number, unreadable(err))
+	return atLine(number, u.x.unreadable(err))
 }
 
-// atLine says at which line a fault is.
+// atLine says at which line a fault is, once.
 func atLine(number int, f *fault) *fault {
 	e := errs.From(f.err)
-	at := errs.New(e.Code(), e.Reason(), "line %d: %s", number, e.Message()).With(errs.Cause(e))
+	where := ""
+	if !f.placed {
+		where = "line " + strconv.Itoa(number) + ": "
+	}
+	at := errs.New(e.Code(), e.Reason(), "%s%s", where, e.Message()).With(errs.Cause(e))
 	for k, v := range e.Metadata() {
 		at = at.With(errs.Meta(k, v))
 	}
@@ -231,7 +226,7 @@ func (u *upload) sendChunks(body io.Reader, base protoreflect.Message) *fault {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return unreadable(err)
+			return u.x.unreadable(err)
 		}
 	}
 }
@@ -262,17 +257,12 @@ func (u *upload) relay(ctx context.Context) {
 	w := u.write(results)
 	<-received
 	u.s.Cancel() // after a broken result or a client that is gone; else it has ended
-	if u.x.r.Context().Err() != nil {
-		return
-	}
 	st, code := u.status(broken)
 	switch {
 	case w != nil:
 		w.end(st)
 	case st.Code() != codes.OK:
-		u.x.rt.copyHeaders(u.x.w.Header(), u.s.Header(), u.s.Trailer())
-		u.x.correlate(u.s.Trailer())
-		u.x.failWith(st, code)
+		u.x.refuse(u.s, st, code)
 		_ = u.rc.Flush() // the upload may go on
 	default:
 		u.x.open(u.s, u.out).end(st)
@@ -301,14 +291,23 @@ func (u *upload) write(results *backlog) *streamWriter {
 	}
 }
 
-// status returns how the upload ended: by the first cause that is known.
+// status returns how the upload ended: by the first cause that is known. The end of
+// the request is none: net/http ends it, too, when a body of HTTP/1.1 breaks off or
+// does not come, and then its reader knows why.
 func (u *upload) status(broken *fault) (*status.Status, int) {
+	gone := u.x.r.Context().Err()
+	if gone != nil {
+		u.finish()
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, f := range []*fault{broken, u.fault} {
 		if f != nil && f != errEnded {
 			return u.x.status(f), f.http
 		}
+	}
+	if gone != nil {
+		return u.x.gone(), 0
 	}
 	return u.s.Status(), 0
 }

@@ -97,8 +97,8 @@ func TestUploadsThatAreRefusedAreErrors(t *testing.T) {
 		code    int
 		says    string
 	}{
-		"a bad line":     {"{}\n\n{\"plaice\":\"1\"}\n", nil, 400, "line 3: plaice"},
-		"no JSON":        {"{}\n{oops}\n", nil, 400, "line 2: the body is no JSON at line 1, column 2"},
+		"a bad line":     {"{}\n\n{\"plaice\":\"1\"}\n", nil, 400, "plaice (line 3, column 10) is no field"},
+		"no JSON":        {"{}\n{oops}\n", nil, 400, "message\":\"the body is no JSON at line 2, column 2"},
 		"a long line":    {"{}\n{\"text\":\"" + strings.Repeat("x", 64) + "\"}\n", nil, 413, "line 2: the line has more than 64 bytes"},
 		"JSON":           {"{}", []string{"Content-Type", "application/json"}, 415, "application/x-ndjson"},
 		"Accept":         {"{}", []string{"Accept", "application/json"}, 406, "application/x-ndjson"},
@@ -154,7 +154,7 @@ func TestResultsComeWhileTheUploadRuns(t *testing.T) {
 				}
 			}
 			_, _ = out.Write([]byte("nonsense\n"))
-			if got := line(t, r, "\n"); !strings.HasPrefix(got, `{"status":{"code":3,`) || !strings.Contains(got, "line 4: ") {
+			if got := line(t, r, "\n"); !strings.HasPrefix(got, `{"status":{"code":3,`) || !strings.Contains(got, "at line 4, column 2: ") {
 				t.Errorf("%q", got)
 			}
 			_ = out.Close()

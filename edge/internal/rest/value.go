@@ -126,16 +126,26 @@ func parseEnum(ed protoreflect.EnumDescriptor, text string) (protoreflect.Value,
 			return protoreflect.ValueOfEnum(number), nil
 		}
 	}
-	names := make([]string, ed.Values().Len())
-	for i := range names {
-		names[i] = string(ed.Values().Get(i).Name())
-	}
+	return protoreflect.Value{}, fmt.Errorf("is %s, it must be %s%s", quoted(text), oneOf(ed), suggest(text, enumNames(ed)))
+}
+
+// oneOf says which values an enum takes.
+func oneOf(ed protoreflect.EnumDescriptor) string {
+	names := enumNames(ed)
 	const shown = 16
 	list := strings.Join(names[:min(len(names), shown)], ", ")
 	if len(names) > shown {
 		list += ", ..."
 	}
-	return protoreflect.Value{}, fmt.Errorf("is %s, it must be one of %s, or a number%s", quoted(text), list, suggest(text, names))
+	return "one of " + list + ", or a number"
+}
+
+func enumNames(ed protoreflect.EnumDescriptor) []string {
+	names := make([]string, ed.Values().Len())
+	for i := range names {
+		names[i] = string(ed.Values().Get(i).Name())
+	}
+	return names
 }
 
 // parseMessage makes one of the messages whose JSON is one text.
