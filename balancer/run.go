@@ -166,7 +166,7 @@ func (i *instance) opened(now time.Duration, was target.BreakerState) {
 
 // out is how long the instance has been out.
 func (l life) out() slog.Attr {
-	return slog.Duration("out", time.Since(l.ejectedAt).Round(time.Millisecond))
+	return slog.Duration("duration", time.Since(l.ejectedAt).Round(time.Millisecond))
 }
 
 func (p *lb) log(level slog.Level, msg string, i *instance, attrs ...slog.Attr) {

@@ -105,7 +105,7 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 	if err := p.UpdateClientConnState(balancer.ClientConnState{ResolverState: s, BalancerConfig: parsed}); err != nil {
 		tb.Fatal(err)
 	}
-	for len(p.fallback.Load().subs) < n {
+	for !settled(p, n) {
 		runtime.Gosched()
 	}
 	if child != nil {
@@ -115,4 +115,15 @@ func stubPolicy(tb testing.TB, n int, cfg string, child func(subs []*subConn) ba
 		cc.fixed = p.newPicker(child(subs))
 	}
 	return p, cc
+}
+
+// settled tells whether all n instances are up and gRPC has been given a picker that says so: the policy hears of connections in its own
+// goroutine.
+func settled(p *lb, n int) bool {
+	if len(p.fallback.Load().subs) < n {
+		return false
+	}
+	p.pub.mu.Lock()
+	defer p.pub.mu.Unlock()
+	return p.pub.sent == connectivity.Ready && !p.pub.pending
 }
