@@ -12,7 +12,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/call"
@@ -26,8 +25,14 @@ import (
 const (
 	// ReasonRouteNotFound: nothing here has this path.
 	ReasonRouteNotFound = rest.ReasonRouteNotFound
+	// ReasonMethodNotAllowed: the path is there, but not for this HTTP method.
+	ReasonMethodNotAllowed = rest.ReasonMethodNotAllowed
 	// ReasonRequestTooLarge: the body of the request is larger than the edge takes.
 	ReasonRequestTooLarge = rest.ReasonRequestTooLarge
+	// ReasonRequestTimeout: the body of the request did not come in time.
+	ReasonRequestTimeout = rest.ReasonRequestTimeout
+	// ReasonUploadBroken: the body of the request broke off before its end.
+	ReasonUploadBroken = rest.ReasonUploadBroken
 	// ReasonHostUnknown: the edge does not answer under the name in Host.
 	ReasonHostUnknown = "HOST_UNKNOWN"
 	// ReasonOriginNotAllowed: a page of an origin that may not call.
@@ -133,48 +138,9 @@ func (x *exchange) failStreaming(st *status.Status) {
 	_, _ = x.Write(append(frame, text...)) // the client went away
 }
 
-// failREST answers with google.rpc.Status in JSON, or with what RFC 9457 wants
-// where the client asks for that.
+// failREST answers in the one form that errors have over REST.
 func (x *exchange) failREST(httpStatus int, st *status.Status) {
-	text, err := protojson.Marshal(st.Proto())
-	if err != nil { // details of ours are linked in
-		text, _ = json.Marshal(map[string]any{"code": st.Code(), "message": st.Message()}) // strings marshal
-	}
-	media := typeJSON
-	if wantsProblem(x.r.Header["Accept"]) {
-		media = "application/problem+json"
-		text = problem(httpStatus, st, text)
-	}
-	x.Header().Set("Content-Type", media)
-	x.Header().Set("Cache-Control", "no-store")
-	x.Header().Set("Content-Length", strconv.Itoa(len(text)))
-	x.WriteHeader(httpStatus)
-	if x.r.Method != http.MethodHead {
-		_, _ = x.Write(text) // the client went away
-	}
-}
-
-func wantsProblem(accept []string) bool {
-	for _, v := range accept {
-		if strings.Contains(v, "application/problem+json") {
-			return true
-		}
-	}
-	return false
-}
-
-// problem is a status as RFC 9457 has it, with the status itself as extension
-// members.
-func problem(httpStatus int, st *status.Status, text []byte) []byte {
-	all := map[string]any{}
-	_ = json.Unmarshal(text, &all) // it was made above
-	delete(all, "message")
-	all["type"] = "about:blank"
-	all["title"] = http.StatusText(httpStatus)
-	all["status"] = httpStatus
-	all["detail"] = st.Message()
-	out, _ := json.Marshal(all) // it came from JSON
-	return out
+	x.edge.errors.Error(x, x.r, httpStatus, st)
 }
 
 // account counts an exchange that has ended, and writes the line of one that never
@@ -202,11 +168,6 @@ func (e *Edge) account(x *exchange) {
 
 // maxLoggedPath is how much of a path a line holds, in bytes.
 const maxLoggedPath = 256
-
-// unknownRoute is the answer where nothing has the path.
-func unknownRoute(path string) *errs.Error {
-	return errs.NotFound(ReasonRouteNotFound, "nothing is served at %q; /openapi.json lists the routes", path[:min(len(path), maxLoggedPath)])
-}
 
 // unknownPolicy is what accounts for requests that are no calls.
 func unknownPolicy() *policy.Method { return policy.NewTable().Unknown() }

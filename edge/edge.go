@@ -14,6 +14,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/edge/internal/inproc"
+	"github.com/keelson-dev/keelson/edge/internal/rest"
 	"github.com/keelson-dev/keelson/edge/openapi"
 	"github.com/keelson-dev/keelson/policy"
 )
@@ -31,8 +32,9 @@ type Edge struct {
 	origins    *crossOrigin
 	hsts       []string
 	hosts      hosts
-	maxBuffer  uint32 // bytes that one message may take while it is transcoded
-	maxMessage int64  // bytes that one message may have when it is decompressed
+	maxBuffer  uint32       // bytes that one message may take while it is transcoded
+	maxMessage int64        // bytes that one message may have when it is decompressed
+	errors     *rest.Router // has no routes, and the form of errors
 	added      *http.ServeMux
 	docs       http.Handler
 	unknown    *policy.Method
@@ -80,7 +82,9 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 	var origins, proxies error
 	e.origins, origins = newCrossOrigin(&e.cfg.CORS)
 	e.proxies, proxies = parseProxies(e.cfg.TrustedProxies)
-	if err := errors.Join(e.cfg.check(c.Insecure), origins, proxies, e.add(o.handlers)); err != nil {
+	var failed error
+	e.errors, failed = rest.New(rest.Config{})
+	if err := errors.Join(e.cfg.check(c.Insecure), origins, proxies, failed, e.add(o.handlers)); err != nil {
 		return nil, fmt.Errorf("make an edge: %w", err)
 	}
 	e.metrics = newMetrics(s.Registerer())

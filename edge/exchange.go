@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"net/http"
 	"sync"
 	"time"
@@ -71,6 +70,7 @@ func (x *exchange) WriteHeader(code int) {
 	if code >= http.StatusOK && !x.h2 && x.source.failed.Load() {
 		x.partWays()
 	}
+	mergeVary(x.w.Header())
 	if x.edge.leaving.Load() {
 		x.w.Header()["Connection"] = closeConnection
 	}
@@ -141,14 +141,6 @@ func (x *exchange) observe(h http.Header) {
 		n = int(codes.Unknown)
 	}
 	x.code, x.coded = codes.Code(n), true
-}
-
-type exchangeKey struct{}
-
-// exchangeOf finds the exchange that a call in this process was made for.
-func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange)
-	return x
 }
 
 // closeConnection is shared by all answers of an instance that leaves.

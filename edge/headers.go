@@ -3,6 +3,8 @@ package edge
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,4 +35,22 @@ func (e *Edge) secure(h http.Header, tls bool) {
 	if tls && e.hsts != nil {
 		h["Strict-Transport-Security"] = e.hsts
 	}
+}
+
+// mergeVary makes one line of what several said about the answer, each name once.
+func mergeVary(h http.Header) {
+	lines := h["Vary"]
+	if len(lines) < 2 {
+		return
+	}
+	var names []string
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			name = strings.TrimSpace(name)
+			if name != "" && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+				names = append(names, name)
+			}
+		}
+	}
+	h["Vary"] = []string{strings.Join(names, ", ")}
 }

@@ -85,14 +85,9 @@ func (e *Edge) routesOf(c *keelson.Contract) *routes {
 }
 
 func (e *Edge) restConfig(all []protoreflect.ServiceDescriptor) rest.Config {
-	return rest.Config{Services: all, Handler: http.HandlerFunc(e.innerREST), Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody)}
-}
-
-// innerREST is the service as REST sees it.
-func (e *Edge) innerREST(w http.ResponseWriter, r *http.Request) {
-	e.service.ServeHTTP(w, r)
-	if x := exchangeOf(r.Context()); x != nil {
-		x.observe(w.Header())
+	return rest.Config{
+		Services: all, Handler: e.service, Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody),
+		Index: "; /openapi.json lists the routes, /docs shows them",
 	}
 }
 

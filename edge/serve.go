@@ -1,11 +1,12 @@
 package edge
 
 import (
-	"context"
+	"bytes"
 	"errors"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/keelson-dev/keelson/errs"
 )
@@ -165,33 +166,40 @@ func (e *Edge) refuseMethod(x *exchange, r *http.Request, routes *routes) {
 
 // servePage serves what is no RPC protocol: documents, handlers of a main, REST.
 func (e *Edge) servePage(x *exchange, r *http.Request, media string) {
-	limit := int64(e.cfg.MaxBody)
-	if media == typeLines {
-		x.body.framing = lines
-	} else {
-		x.body.limit = limit
-		if r.ContentLength > limit {
-			x.refuse(refusedSize, http.StatusRequestEntityTooLarge, tooLarge(limit))
-			return
-		}
-	}
+	x.body.limit = int64(e.cfg.MaxBody)
 	w, finish := x.compressed()
 	defer finish()
 	routes := e.current()
 	if e.serveAdded(x, w, r, routes) {
 		return
 	}
-	if _, known := routes.rest.Match(r); !known {
-		if routes = e.refreshed(routes); routes != nil {
-			_, known = routes.rest.Match(r)
-		}
-		if !known {
-			x.refuse(refusedUnknown, http.StatusNotFound, unknownRoute(r.URL.Path))
-			return
+	target := routes.rest.Find(r)
+	if !target.Known() {
+		if newer := e.refreshed(routes); newer != nil {
+			routes, target = newer, newer.rest.Find(r)
 		}
 	}
+	if !target.Known() {
+		x.refuse(refusedUnknown, http.StatusNotFound, routes.rest.NotFound(r))
+		return
+	}
 	x.become(restful)
-	routes.rest.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+	if target.Uploads() { // bounded message by message
+		x.body.limit = 0
+		if r.Header["Content-Encoding"] == nil && isLines(media) {
+			x.body.framing = lines
+		}
+	}
+	x.code, x.coded = target.Answer(w, r), true
+	if x.status == http.StatusRequestEntityTooLarge {
+		x.refusal = refusedSize
+		e.metrics.refused(refusedSize)
+	}
+}
+
+// isLines tells whether a body is lines of JSON, under the names that REST takes.
+func isLines(media string) bool {
+	return media == typeLines || media == "application/jsonl" || media == "application/ndjson"
 }
 
 // become tells what a request turned out to be.
@@ -208,11 +216,15 @@ func (e *Edge) serveAdded(x *exchange, w http.ResponseWriter, r *http.Request, r
 	switch r.URL.Path {
 	case "/openapi.json":
 		x.become(openAPI)
-		routes.serveDocument(w, r)
+		if x.reads() {
+			routes.serveDocument(w, r)
+		}
 		return true
 	case "/docs":
 		x.become(openAPI)
-		e.docs.ServeHTTP(w, r)
+		if x.reads() {
+			e.docs.ServeHTTP(w, r)
+		}
 		return true
 	}
 	if _, pattern := e.added.Handler(r); pattern == "" {
@@ -222,22 +234,30 @@ func (e *Edge) serveAdded(x *exchange, w http.ResponseWriter, r *http.Request, r
 	return true
 }
 
+// reads tells whether a request wants to read what can only be read, and answers
+// one that does not.
+func (x *exchange) reads() bool {
+	const allow = "GET, HEAD, OPTIONS"
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead:
+		return true
+	case http.MethodOptions:
+		x.Header().Set("Allow", allow)
+		x.WriteHeader(http.StatusNoContent)
+	default:
+		x.Header().Set("Allow", allow)
+		x.refuse(refusedUnknown, http.StatusMethodNotAllowed,
+			errs.Unimplemented(ReasonMethodNotAllowed, "%q is not served for HTTP method %s; it is for %s", x.r.URL.Path, x.r.Method, allow).
+				With(errs.Meta("allow", allow)))
+	}
+	return false
+}
+
 // serveDocument serves the description of REST.
 func (r *routes) serveDocument(w http.ResponseWriter, req *http.Request) {
-	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "GET the document", http.StatusMethodNotAllowed)
-		return
-	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", r.etag)
-	if req.Header.Get("If-None-Match") == r.etag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
 	h.Set("Content-Type", typeJSON)
-	if req.Method == http.MethodGet {
-		_, _ = w.Write(r.document) // the client went away
-	}
+	http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(r.document))
 }

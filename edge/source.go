@@ -57,12 +57,15 @@ const maxRest = 256 << 10
 // settle reads what is left of the body of a request of HTTP/1, or sees to it that
 // the connection is not used again.
 func (x *exchange) settle() {
-	_ = http.NewResponseController(x.w).SetReadDeadline(x.limit()) // a writer without deadlines is a test's; the next request has its own
-	s := x.source
+	s, rc := x.source, http.NewResponseController(x.w)
 	if s.waits && !s.begun.Load() || s.failed.Load() {
+		// net/http reads on before it answers. It would wait for what does not
+		// come until there is no time left to write.
+		_ = rc.SetReadDeadline(past) // a writer without deadlines is a test's
 		x.partWays()
 		return
 	}
+	_ = rc.SetReadDeadline(x.limit()) // as above; the next request has its own
 	_, err := io.CopyN(io.Discard, s, maxRest)
 	if !s.ended.Load() && !errors.Is(err, http.ErrBodyReadAfterClose) || s.failed.Load() {
 		x.partWays()

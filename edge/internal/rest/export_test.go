@@ -107,3 +107,12 @@ func Lines(body []byte, limit int64) (lines []string, err error) {
 		lines = append(lines, string(line))
 	}
 }
+
+// Match finds the method of a request; known tells whether its path is served.
+func (rt *Router) Match(r *http.Request) (procedure string, known bool) {
+	t := rt.Find(r)
+	if t.found.route != nil {
+		procedure = t.found.route.procedure
+	}
+	return procedure, t.Known()
+}

@@ -55,9 +55,6 @@ type Config struct {
 	// Index is what a client is told that asks for a path which is not served,
 	// such as where the routes are listed. Empty: nothing.
 	Index string
-	// Ended is told, when a request has been answered, with which code: of the
-	// call, or of the error in its place. Nil: nobody.
-	Ended func(r *http.Request, code codes.Code)
 }
 
 // withDefaults returns the configuration with what is zero filled in.
@@ -159,29 +156,27 @@ func (rt *Router) locate() {
 	}
 }
 
-// Match says which method a request would reach, as "/package.Service/Method".
-// known is true when its path is one of the router's, with procedure empty when
-// the HTTP method is not: the answer is 405 then, with Allow.
-func (rt *Router) Match(r *http.Request) (procedure string, known bool) {
-	m := rt.lookup(r)
-	if m.route == nil {
-		return "", len(m.allow) > 0
-	}
-	return m.route.procedure, true
+// Target is what a request was found to be for.
+type Target struct {
+	router *Router
+	found  match
 }
 
-// Routes returns all routes, in the order of services and methods.
-func (rt *Router) Routes() []Route {
-	all := make([]Route, len(rt.routes))
-	for i, r := range rt.routes {
-		all[i] = Route{r.verb, r.template.text, r.method}
-	}
-	return all
-}
+// Find finds the route of a request.
+func (rt *Router) Find(r *http.Request) Target { return Target{rt, rt.lookup(r)} }
 
-// ServeHTTP answers a request, also one that no route matches (404).
-func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m := rt.lookup(r)
+// Known tells whether the path is one of the router's. The HTTP method need not be:
+// the answer is 405 then, with Allow.
+func (t Target) Known() bool { return t.found.route != nil || len(t.found.allow) > 0 }
+
+// Uploads tells whether the body is a stream, which may be longer than
+// [Config].MaxRequest and last as long as the call.
+func (t Target) Uploads() bool { return t.found.route != nil && t.found.route.streamsIn() }
+
+// Answer answers the request, also one that no route matches (404), and returns the
+// code that the client was told, of the call or of the error in its place.
+func (t Target) Answer(w http.ResponseWriter, r *http.Request) codes.Code {
+	rt, m := t.router, t.found
 	x := rt.exchange(w, r)
 	x.route, x.raw = m.route, m.raw
 	switch {
@@ -196,10 +191,20 @@ func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.fail(rt.notAllowed(r, m))
 	}
-	if rt.config.Ended != nil {
-		rt.config.Ended(r, x.code)
-	}
+	return x.code
 }
+
+// Routes returns all routes, in the order of services and methods.
+func (rt *Router) Routes() []Route {
+	all := make([]Route, len(rt.routes))
+	for i, r := range rt.routes {
+		all[i] = Route{r.verb, r.template.text, r.method}
+	}
+	return all
+}
+
+// ServeHTTP implements http.Handler: it finds the route of a request and answers.
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.Find(r).Answer(w, r) }
 
 // exchange begins the answer to a request. Whether it can be answered, and in which
 // form, always depends on Accept.
