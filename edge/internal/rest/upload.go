@@ -309,5 +309,20 @@ func (u *upload) status(broken *fault) (*status.Status, int) {
 	if gone != nil {
 		return u.x.gone(), 0
 	}
-	return u.s.Status(), 0
+	return u.ofCall(), 0
+}
+
+// ofCall returns the status of the call. A server that waits for a message when the
+// deadline passes says so in gRPC's name and not in the service's: without a reason.
+func (u *upload) ofCall() *status.Status {
+	st := u.s.Status()
+	select {
+	case <-u.sent:
+		return st
+	default:
+	}
+	if st.Code() == codes.DeadlineExceeded && len(st.Proto().GetDetails()) == 0 {
+		return u.x.status(&fault{err: context.DeadlineExceeded})
+	}
+	return st
 }
