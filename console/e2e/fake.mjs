@@ -8,7 +8,7 @@ const url = `http://127.0.0.1:${port}`;
 const files = process.argv.slice(2);
 const tests = spawn(process.execPath, ["--test", "--test-concurrency=1", ...(files.length ? files : ["e2e/"])], {
   stdio: "inherit",
-  env: { ...process.env, KEELSONTEST_CONSOLE_URL: url, KEELSONTEST_CONSOLE_CONTROL: `${url}/fake` },
+  env: { ...process.env, KEELSONTEST_CONSOLE_FAKE: "1", KEELSONTEST_CONSOLE_URL: url, KEELSONTEST_CONSOLE_CONTROL: `${url}/fake` },
 });
 const code = await new Promise((resolve) => tests.once("exit", resolve));
 process.exit(code ?? 1);

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { call, connection, eventually, field, filterBy, fresh, pick, row, rows, visit, withBrowser } from "./setup.mjs";
+import { call, closed, connection, dialog, eventually, field, filterBy, focus, fresh, pick, row, rows, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
 const names = (page) => rows(page).evaluateAll((all) => all.map((r) => r.dataset.name));
-const query = (page) => Object.fromEntries(new URL(page.url()).searchParams);
+/** Waits until a page shows these users, and no others. */
+const lists = (page, ids) => eventually(async () => assert.deepEqual(await names(page), ids.map((id) => `users/${id}`)));
+/** Waits until the address says this, whatever token a page has. */
+const says = (page, want) =>
+  eventually(async () => {
+    const query = await page.evaluate(() => Object.fromEntries(new URLSearchParams(location.search)));
+    assert.deepEqual({ ...query, ...(query.page && { page: "a token" }) }, want);
+  });
 
 /** Creates users who share a word that finds them alone. */
 async function team(n, init = {}) {
@@ -19,29 +26,28 @@ describe("the list of users", () => {
   it("is turned page by page, and back, forward and reload lead where one was", async () => {
     const { word, ids } = await team(60);
     await visit(filterBy({ filter: word, size: "25" }), {}, async (page) => {
-      await eventually(async () => assert.equal(await rows(page).count(), 25));
-      const first = await names(page);
+      const [first, second, third] = [ids.slice(0, 25), ids.slice(25, 50), ids.slice(50)];
+      const one = { filter: word, size: "25" };
+      const later = { ...one, page: "a token" };
+      await lists(page, first);
       await page.getByRole("button", { name: "Next" }).click();
-      await eventually(async () => assert.notDeepEqual(await names(page), first));
-      const second = await names(page);
-      assert.ok(query(page).page);
+      await lists(page, second);
+      await says(page, later);
       await page.getByRole("button", { name: "Next" }).click();
-      await eventually(async () => assert.equal(await rows(page).count(), 10));
-      const third = await names(page);
-      assert.deepEqual([...first, ...second, ...third], ids.map((id) => `users/${id}`));
-      assert.ok(await page.getByRole("button", { name: "Next" }).isDisabled());
+      await lists(page, third);
+      await page.getByRole("button", { name: "Next", disabled: true }).waitFor();
 
       await page.goBack();
-      await eventually(async () => assert.deepEqual(await names(page), second));
+      await lists(page, second);
       await page.reload();
-      await eventually(async () => assert.deepEqual(await names(page), second));
+      await lists(page, second);
       await page.goForward();
-      await eventually(async () => assert.deepEqual(await names(page), third));
+      await lists(page, third);
       await page.getByRole("button", { name: "Previous" }).click();
-      await eventually(async () => assert.deepEqual(await names(page), second));
+      await lists(page, second);
       await page.getByRole("button", { name: "First" }).click();
-      await eventually(async () => assert.deepEqual(await names(page), first));
-      assert.equal(query(page).page, undefined);
+      await lists(page, first);
+      await says(page, one);
     });
   });
 
@@ -49,23 +55,23 @@ describe("the list of users", () => {
     const { word, ids } = await team(4);
     await call("SuspendUser", { name: `users/${ids[1]}` });
     await call("DeleteUser", { name: `users/${ids[2]}` });
-    const is = (page, want) => eventually(async () => assert.deepEqual(await names(page), want.map((i) => `users/${ids[i]}`)));
+    const is = (page, want) => lists(page, want.map((i) => ids[i]));
     await visit("/console/users", {}, async (page) => {
       await page.getByRole("searchbox").fill(word);
       await is(page, [0, 1, 3]);
-      assert.deepEqual(query(page), { filter: word });
+      await says(page, { filter: word });
       await page.getByRole("columnheader", { name: "Display name" }).getByRole("button").click();
       await page.getByRole("columnheader", { name: "Display name" }).getByRole("button").click();
       await is(page, [3, 1, 0]);
-      assert.deepEqual(query(page), { filter: word, order: "display_name desc" });
-      assert.equal(await page.getByRole("columnheader", { name: "Display name" }).getAttribute("aria-sort"), "descending");
+      await says(page, { filter: word, order: "display_name desc" });
+      await page.locator('th[aria-sort="descending"]', { hasText: "Display name" }).waitFor();
       await page.getByLabel("Show deleted").check();
       await is(page, [3, 2, 1, 0]);
       await page.getByRole("button", { name: "Suspended", exact: true }).click();
       await is(page, [1]);
       await page.reload();
       await is(page, [1]);
-      assert.deepEqual(query(page), { filter: word, state: "suspended", order: "display_name desc", deleted: "true" });
+      await says(page, { filter: word, state: "suspended", order: "display_name desc", deleted: "true" });
     });
   });
 
@@ -75,10 +81,26 @@ describe("the list of users", () => {
       await box.fill("state = broken (");
       await box.press("Enter");
       await page.locator("#filter-fault").waitFor();
-      assert.equal(await box.getAttribute("aria-invalid"), "true");
+      await page.locator('input[type="search"][aria-invalid="true"]').waitFor();
       await box.fill("state = SUSPENDED");
       await box.press("Enter");
       await page.locator("#filter-fault").waitFor({ state: "detached" });
+    });
+  });
+
+  it("leaves alone what is typed while it is filtered", async () => {
+    const { word } = await team(2);
+    await visit("/console/users", {}, async (page) => {
+      const box = page.getByRole("searchbox");
+      await box.fill(`${word} `);
+      await says(page, { filter: word });
+      await eventually(async () => assert.equal(await rows(page).count(), 2));
+      assert.equal(await box.inputValue(), `${word} `);
+      await box.pressSequentially("001");
+      await eventually(async () => assert.equal(await rows(page).count(), 1));
+      await says(page, { filter: `${word} 001` });
+      await page.goBack();
+      await eventually(async () => assert.equal(await box.inputValue(), word));
     });
   });
 
@@ -99,12 +121,13 @@ describe("a user", () => {
       await field(page, "User ID").fill(`${id}-`);
       await field(page, "E-mail").fill("not an address");
       await page.getByRole("button", { name: "Create user" }).click();
-      await page.locator("dialog .field-error").first().waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-invalid")), "true");
+      await page.locator('dialog input[name="userId"][aria-invalid="true"]').waitFor();
+      await focus(page, () => document.activeElement.getAttribute("aria-invalid"), /^true$/);
       await field(page, "User ID").fill(id);
       await page.getByRole("button", { name: "Create user" }).click();
-      await page.locator("dialog .field-error", { hasText: "address" }).waitFor();
-      assert.equal(await field(page, "E-mail").getAttribute("aria-invalid"), "true");
+      await page.locator('dialog input[name="userId"][aria-invalid="true"]').waitFor({ state: "detached" });
+      await page.locator("dialog .field[data-fault]", { hasText: "E-mail" }).getByText("address").waitFor();
+      await page.locator('dialog input[name="email"][aria-invalid="true"]').waitFor();
       await field(page, "E-mail").fill(`${id}@example.com`);
       await field(page, "Display name").fill("Grace");
       await page.getByRole("button", { name: "Add label" }).click();
@@ -139,7 +162,7 @@ describe("a user", () => {
       await page.getByLabel("Value of label site").fill("bergen");
       await page.getByRole("button", { name: "Remove label team" }).click();
       await page.getByRole("button", { name: "Save" }).click();
-      await page.locator("dialog").waitFor({ state: "detached" });
+      await closed(page);
       const user = await call("GetUser", { name: `users/${ids[0]}` });
       assert.deepEqual([user.givenName, user.labels], ["Grace", { site: "bergen" }]);
     });
@@ -153,11 +176,12 @@ describe("a user", () => {
       await pick(page, id, "Activate");
       await row(page, id).getByText("Active", { exact: true }).waitFor();
       await pick(page, id, "Delete…");
+      await dialog(page);
       await page.keyboard.press("Escape");
-      await page.locator("dialog").waitFor({ state: "detached" });
-      assert.match(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), /Actions for/);
+      await closed(page);
+      await focus(page, () => document.activeElement.getAttribute("aria-label"), /Actions for/);
       await pick(page, id, "Delete…");
-      await page.getByRole("button", { name: "Delete", exact: true }).click();
+      await (await dialog(page)).getByRole("button", { name: "Delete", exact: true }).click();
       await row(page, id).getByText("Deleted", { exact: true }).waitFor();
       await page.getByRole("button", { name: "Undelete" }).click();
       await row(page, id).getByText("Active", { exact: true }).waitFor();
@@ -212,10 +236,10 @@ describe("a user whom somebody else changed meanwhile", () => {
         await connection(page, "live");
         await conflict(page, id);
         const both = page.locator("tr[data-by=both]");
-        assert.match(await both.innerText(), /Display name[\s\S]*Theirs[\s\S]*Mine/);
+        await eventually(async () => assert.match(await both.innerText(), /Display name[\s\S]*Theirs[\s\S]*Mine/));
         if (button === "Save as chosen") await both.getByRole("radio", { name: /theirs/ }).check();
         await page.getByRole("button", { name: button }).click();
-        await page.locator("dialog").waitFor({ state: "detached" });
+        await closed(page);
         assert.deepEqual(await settled(id), want);
       });
     });
@@ -227,7 +251,7 @@ describe("rows", () => {
     const { word, ids } = await team(3);
     await visit(filterBy({ filter: word, order: "display_name" }), {}, async (page) => {
       await connection(page, "live");
-      const order = await names(page);
+      await lists(page, ids);
       await call("UpdateUser", { user: { name: `users/${ids[0]}`, displayName: `Zoe ${word}` }, updateMask: "displayName" });
       await row(page, ids[0]).getByText(`Zoe ${word}`).waitFor();
       await row(page, ids[0]).getByText("Belongs elsewhere now").waitFor();
@@ -235,9 +259,9 @@ describe("rows", () => {
       await row(page, ids[1]).getByText("Deleted just now").waitFor();
       await call("CreateUser", { userId: `${word}-new`, user: { email: `${word}-new@example.com`, displayName: `New ${word}` } });
       await page.getByText("1 more user would be on this page").waitFor();
-      assert.deepEqual(await names(page), order);
+      await lists(page, ids);
       await page.getByRole("button", { name: "Refresh" }).click();
-      await eventually(async () => assert.deepEqual(await names(page), [ids[2], `${word}-new`, ids[0]].map((id) => `users/${id}`)));
+      await lists(page, [ids[2], `${word}-new`, ids[0]]);
     });
   });
 });

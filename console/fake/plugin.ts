@@ -9,7 +9,7 @@ import { UserService } from "../node_modules/@keelson/client/src/gen/user/v1/use
 import { auditService } from "./audit.js";
 import { importUsers } from "./import.js";
 import { kill, platformService } from "./platform.js";
-import { add, userService } from "./users.js";
+import { add, compact, userService } from "./users.js";
 
 const GIVEN = ["Ada", "Grace", "Edsger", "Barbara", "Alan", "Katherine", "Donald", "Frances", "Linus", "Radia", "Ken", "Margaret"];
 const FAMILY = ["Lovelace", "Hopper", "Dijkstra", "Liskov", "Turing", "Johnson", "Knuth", "Allen", "Torvalds", "Perlman", "Thompson", "Hamilton"];
@@ -33,15 +33,16 @@ export function fakeGateway(): Plugin {
     },
   });
   let down = false;
-  // Of calls alone: what asks for the gateway to stop is answered over another.
+  // Of calls; what asks for the gateway to stop may come over one of them, and is answered.
   const sockets = new Set<Socket>();
   const answer = (req: IncomingMessage, res: ServerResponse, next: () => void) => {
     const path = req.url ?? "";
     if (path.startsWith("/console")) return next();
     if (path.startsWith("/fake/")) {
       if (path === "/fake/kill" || path === "/fake/revive") kill(path === "/fake/kill");
+      if (path.startsWith("/fake/compact")) compact();
       if (path.startsWith("/fake/gateway/")) down = path.endsWith("/stop");
-      if (down) for (const socket of sockets) socket.destroy();
+      if (down) for (const socket of sockets) if (socket !== req.socket) socket.destroy();
       return void res.end("user-2");
     }
     if (down) return void req.socket.destroy();

@@ -27,8 +27,17 @@ type Listener = (told: Told, revision: number) => void;
 
 export const store = new Map<string, User>();
 export const listeners = new Set<Listener>();
+/** What a watch can be resumed with; its revisions begin after `oldest`. */
+const log: { told: Told; at: number }[] = [];
+let oldest = 1;
 let revision = 1;
 let version = 1;
+
+/** compact forgets the changes until now, as a service does whose time for them is over. */
+export function compact(): void {
+  log.length = 0;
+  oldest = revision;
+}
 
 export function fault(code: Code, reason: string, message: string, fields: { field: string; description: string }[] = [], metadata: Record<string, string> = {}): ConnectError {
   const error = new ConnectError(message, code, { "x-correlation-id": `fake${Date.now().toString(36)}` });
@@ -41,8 +50,9 @@ export function put(user: User, kind: Told["kind"]): User {
   const before = store.get(user.name);
   const next = create(UserSchema, { ...user, etag: `"${(++version).toString(36)}"`, updateTime: timestampNow() });
   store.set(user.name, next);
-  revision++;
-  for (const l of listeners) l({ kind, user: next, before }, revision);
+  const told = { kind, user: next, before };
+  log.push({ told, at: ++revision });
+  for (const l of listeners) l(told, revision);
   return next;
 }
 
@@ -127,6 +137,8 @@ export const userService: Partial<ServiceImpl<typeof UserService>> = {
   suspendUser: setState(State.SUSPENDED, "suspended"),
   activateUser: setState(State.ACTIVE, "activated"),
   async *watchUsers(req, context) {
+    const start = Number(req.startRevision || 0);
+    if (start && start < oldest) throw fault(Code.OutOfRange, "REVISION_COMPACTED", `the changes since revision ${start} are not kept any more; list again`);
     const fits = matcher(req.filter);
     const seen = (u: User | undefined) => !!u && (req.showDeleted || !u.deleteTime) && fits(u);
     const queue: MessageInitShape<typeof WatchUsersResponseSchema>[] = [];
@@ -137,12 +149,14 @@ export const userService: Partial<ServiceImpl<typeof UserService>> = {
       queue.push({ type: !was ? Type.ADDED : is ? Type.MODIFIED : Type.DELETED, user: told.user, revision: String(at) });
       wake();
     };
-    if (!req.startRevision && req.includeInitialState !== false) {
-      for (const u of store.values()) if (seen(u)) yield { type: Type.ADDED, user: u };
-      yield { type: Type.BOOKMARK, revision: String(revision), initialStateEnd: true };
-    }
+    if (start) for (const { told, at } of log) if (at > start) listener(told, at);
     listeners.add(listener);
     try {
+      if (!start && req.includeInitialState !== false) {
+        const at = String(revision);
+        for (const u of [...store.values()]) if (seen(u)) yield { type: Type.ADDED, user: u };
+        yield { type: Type.BOOKMARK, revision: at, initialStateEnd: true };
+      }
       while (!context.signal.aborted) {
         const silence = Number(req.bookmarkInterval?.seconds ?? 30n) * 1000;
         if (!queue.length) await pause(silence, context.signal, (w) => (wake = w));

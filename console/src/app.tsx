@@ -1,5 +1,5 @@
 import type { ComponentType } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { href, navigate, place } from "./lib/route.js";
 import { type Theme, setTheme, theme } from "./lib/theme.js";
 import { Notes } from "./ui/announce.js";
@@ -54,7 +54,7 @@ function Later({ load }: { load: () => Promise<ComponentType> }) {
     return () => { wanted = false; };
   }, [load]);
   // The heading was not there yet when the page was gone to.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (loaded && document.activeElement?.id === "main") focusHeading();
   }, [loaded]);
   if (loaded === "failed") {
@@ -72,10 +72,11 @@ function skip(e: Event): void {
   document.getElementById("main")?.focus();
 }
 
-// A new page begins at its heading, for those who hear it and those who tab.
+// A new page begins at its heading, for those who hear it and those who tab:
+// before the browser paints, so that no focus is taken from what they do then.
 function useFocusedHeading(path: string): void {
   const first = useRef(true);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (first.current || path === "") {
       first.current = path === "";
       return;

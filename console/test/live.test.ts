@@ -20,6 +20,9 @@ function script(...steps: Step[]) {
   return { open, signals };
 }
 
+// A machine may be busy with other things.
+const PATIENT = { timeout: 4000, interval: 5 };
+
 const lost = new KeelsonError({ code: Code.Unavailable, message: "gone" });
 
 describe("a live watch", () => {
@@ -32,7 +35,7 @@ describe("a live watch", () => {
   it.each(cases)("shows that it is %s", async (_, steps, want) => {
     const live = new Live(script(...steps).open, () => undefined);
     live.start();
-    await vi.waitFor(() => expect(live.state.value).toMatchObject(want));
+    await vi.waitFor(() => expect(live.state.value).toMatchObject(want), PATIENT);
     live.stop();
     expect(live.state.value).toEqual({ phase: "stopped" });
   });
@@ -55,9 +58,9 @@ describe("a live watch", () => {
     const s = script({ event: "a" });
     const live = new Live(s.open, (e) => taken.push(e));
     live.start();
-    await vi.waitFor(() => expect(taken).toEqual(["a"]));
+    await vi.waitFor(() => expect(taken).toEqual(["a"]), PATIENT);
     live.start();
-    await vi.waitFor(() => expect(taken).toEqual(["a", "a"]));
+    await vi.waitFor(() => expect(taken).toEqual(["a", "a"]), PATIENT);
     expect(s.signals.map((x) => x.aborted)).toEqual([true, false]);
     live.stop();
   });

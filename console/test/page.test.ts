@@ -56,6 +56,31 @@ describe("a change of a user on the page", () => {
   });
 });
 
+describe("a watch that lags behind what is done here", () => {
+  it("does not bring back a version that was replaced", () => {
+    const [suspended, active] = [user("emil"), user("emil")];
+    let page = putUser(putUser(middle(), suspended), active);
+    for (const told of [suspended, active]) {
+      expect(applyChange(page, "modified", told)).toBe(page);
+    }
+    const later = user("emil");
+    page = applyChange(page, "modified", later);
+    expect(page.rows[1]!.user).toBe(later);
+  });
+
+  it("and then is faster than the answer leaves what it told", () => {
+    const [mine, theirs] = [user("emil"), user("emil")];
+    const page = applyChange(applyChange(middle(), "modified", mine), "modified", theirs);
+    expect(putUser(page, mine)).toBe(page);
+  });
+
+  it("does not say that a user who was brought back is deleted", () => {
+    const [deleted, back] = [user("emil", { deleted: true }), user("emil")];
+    const page = putUser(putUser(middle(), deleted), back);
+    expect(names(applyChange(page, "deleted", deleted))).toEqual(["dora", "emil", "fred"]);
+  });
+});
+
 describe("a user who is not on the page", () => {
   it.each([["dorothea", ["users/dorothea"]], ["anna", []], ["zoe", []]])("%s waits only when it belongs there", (name, waiting) => {
     expect(applyChange(middle(), "added", user(name)).waiting).toEqual(waiting);

@@ -1,5 +1,5 @@
 import "./import.css";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { count, plural } from "../lib/format.js";
 import { href } from "../lib/route.js";
 import { Icon } from "../ui/icon.js";
@@ -34,7 +34,7 @@ export function ImportPage() {
 // What was clicked is gone with its step: the next one begins at its heading.
 function useFocusedStep(phase: string): void {
   const before = useRef(phase);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (before.current !== phase && (document.activeElement === document.body || !document.activeElement)) {
       document.querySelector<HTMLElement>("main h2[tabindex]")?.focus();
     }

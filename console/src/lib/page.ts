@@ -15,6 +15,8 @@ export interface Row {
   mark?: Mark;
   /** Counts the changes seen, to let each of them flash. */
   beat: number;
+  /** The etags of versions that were shown before this one. */
+  past?: readonly string[];
 }
 
 export interface Page {
@@ -41,9 +43,11 @@ export function applyChange(page: Page, kind: ChangeKind, user: User): Page {
   if (index < 0) return outside(page, user, kind);
   const old = page.rows[index]!;
   const gone = kind === "deleted";
-  // A resumed watch may tell again what the page knows.
+  // A resumed watch may tell again what the page knows, and one that lags behind
+  // our own changes tells versions that they have replaced.
+  if (old.past?.includes(user.etag)) return page;
   if (!gone && !old.mark && old.user.etag === user.etag) return page;
-  const row: Row = { user, beat: old.beat + 1 };
+  const row = after(old, user);
   const rows = page.rows.with(index, row);
   if (gone) row.mark = user.deleteTime ? "deleted" : "left";
   else if (misplaced(rows, index, page.order)) row.mark = "moved";
@@ -55,8 +59,19 @@ export function putUser(page: Page, user: User): Page {
   const index = page.rows.findIndex((r) => r.user.name === user.name);
   if (index < 0) return page;
   const old = page.rows[index]!;
-  const row: Row = old.mark ? { user, beat: old.beat + 1, mark: old.mark } : { user, beat: old.beat + 1 };
+  // The watch was faster, and may have told what came after it too.
+  if (old.user.etag === user.etag || old.past?.includes(user.etag)) return page;
+  const row = after(old, user);
+  if (old.mark) row.mark = old.mark;
   return { ...page, rows: page.rows.with(index, row) };
+}
+
+/** How many versions a row remembers: more than a watch can lag behind a person. */
+const PAST = 20;
+
+function after(old: Row, user: User): Row {
+  const past = old.user.etag === user.etag ? (old.past ?? []) : [...(old.past ?? []), old.user.etag].slice(-PAST);
+  return { user, beat: old.beat + 1, past };
 }
 
 function outside(page: Page, user: User, kind: ChangeKind): Page {

@@ -26,7 +26,7 @@ export function PlatformPage() {
     <div class="page">
       <div class="page-head">
         <h1 tabIndex={-1}>Platform</h1>
-        <ConnectionState live={store.live} what="Services" />
+        <ConnectionState live={store.live} what="Services are" />
         {services.length > 0 && <p class="page-sub muted">{plural(services.length, "service")}, as this gateway sees them</p>}
       </div>
       {"problem" in connection && services.length === 0 && (

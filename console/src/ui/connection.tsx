@@ -33,20 +33,22 @@ export function ConnectionState({ live, what }: { live: Pick<Live<never>, "start
   );
 }
 
-// A connection that is back before a second is over is nobody's news.
+// A connection that is back before a second is over is nobody's news, however
+// often it was tried until then.
 function useAnnouncedPhase(phase: Connection["phase"], what: string): void {
   const said = useRef<"live" | "lost" | "">("");
+  const away = phase !== "live" && phase !== "stopped";
   useEffect(() => {
     if (phase === "live") {
-      if (said.current === "lost") announce(`${what} are live again.`);
+      if (said.current === "lost") announce(`${what} live again.`);
       said.current = "live";
       return;
     }
-    if (said.current !== "live" || phase === "stopped") return;
+    if (said.current !== "live" || !away) return;
     const timer = setTimeout(() => {
       said.current = "lost";
-      announce(`${what} are not live: the connection was lost. Trying again.`);
+      announce(`${what} not live: the connection was lost. Trying again.`);
     }, 1000);
     return () => clearTimeout(timer);
-  }, [phase]);
+  }, [phase === "live", away]);
 }

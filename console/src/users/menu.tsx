@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type User, User_State } from "@keelson/client";
 import { idOf } from "../lib/format.js";
 import { href, navigate } from "../lib/route.js";
@@ -61,13 +61,19 @@ export function UserMenu({ user }: { user: User }) {
 
 function MenuItems({ id, items, close, anchor }: { id: string; items: Item[]; close: (focus: boolean) => void; anchor: HTMLElement }) {
   const list = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // Before the browser paints: the next key is for the menu already.
+  useLayoutEffect(() => {
     place(list.current!, anchor);
-    list.current!.querySelector<HTMLElement>("button")?.focus();
+    list.current!.querySelector<HTMLElement>("button")?.focus({ preventScroll: true });
     const outside = (e: Event) => {
       if (!list.current?.contains(e.target as Node) && !anchor.contains(e.target as Node)) close(false);
     };
-    const away = () => close(false);
+    // The end of a scroll that led here is told after it: only a button that has moved takes its menu away.
+    const { left, top } = anchor.getBoundingClientRect();
+    const away = () => {
+      const now = anchor.getBoundingClientRect();
+      if (Math.abs(now.left - left) + Math.abs(now.top - top) > 2) close(false);
+    };
     document.addEventListener("pointerdown", outside);
     addEventListener("scroll", away, { passive: true });
     addEventListener("resize", away);

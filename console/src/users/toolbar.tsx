@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Listing, isExpression } from "../lib/listing.js";
 import { Icon } from "../ui/icon.js";
 
@@ -55,15 +55,27 @@ function OrderSelect({ listing, change }: { listing: Listing; change: (to: Parti
 /** FilterBox applies what is typed on Enter, and plain words also shortly after typing. */
 function FilterBox({ listing, fault, change }: { listing: Listing; fault: string | undefined; change: (to: Partial<Listing>) => void }) {
   const [typed, setTyped] = useState(listing.filter);
-  useEffect(() => setTyped(listing.filter), [listing.filter]);
+  const applied = useRef(listing.filter);
+  const apply = useRef(() => {});
+  apply.current = () => {
+    applied.current = typed.trim();
+    if (applied.current !== listing.filter) change({ filter: applied.current });
+  };
+  // Back, forward and "Clear the filter" change what is typed; our own change has
+  // to leave alone what was typed since.
+  useLayoutEffect(() => {
+    if (listing.filter === applied.current) return;
+    applied.current = listing.filter;
+    setTyped(listing.filter);
+  }, [listing.filter]);
   useEffect(() => {
-    if (typed.trim() === listing.filter || isExpression(typed)) return;
-    const timer = setTimeout(() => change({ filter: typed.trim() }), 400);
+    if (typed.trim() === applied.current || isExpression(typed)) return;
+    const timer = setTimeout(() => apply.current(), 400);
     return () => clearTimeout(timer);
   }, [typed]);
   const submit = (e: Event) => {
     e.preventDefault();
-    if (typed.trim() !== listing.filter) change({ filter: typed.trim() });
+    apply.current();
   };
   return (
     <form class="filter" role="search" onSubmit={submit}>

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { useComputed } from "@preact/signals";
 import type { User } from "@keelson/client";
 import type { Problem } from "../api/problem.js";
@@ -22,7 +22,7 @@ interface Props {
 
 export function UserForm({ form, isNew, base, faults, problem, busy, change, submit, cancel }: Props) {
   const element = useRef<HTMLFormElement>(null);
-  useEffect(() => element.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus(), [faults]);
+  useLayoutEffect(() => element.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus(), [faults]);
   const text = (key: "userId" | "email" | "displayName" | "givenName" | "familyName") => ({
     name: key,
     value: form[key],
@@ -72,10 +72,13 @@ function LabelRows({ rows, fault, change }: { rows: LabelRow[]; fault: string | 
   const id = useId();
   const list = useRef<HTMLDivElement>(null);
   const set = (i: number, to: Partial<LabelRow>) => change(rows.with(i, { ...rows[i]!, ...to }));
-  const add = () => {
-    change([...rows, { id: Math.max(-1, ...rows.map((r) => r.id)) + 1, key: "", value: "" }]);
-    requestAnimationFrame(() => list.current?.querySelector<HTMLElement>(".label-row:last-of-type input")?.focus());
-  };
+  const shown = useRef(rows.length);
+  // Before the browser paints: what is typed next is the key.
+  useLayoutEffect(() => {
+    if (rows.length > shown.current) list.current?.querySelector<HTMLElement>(".label-row:last-of-type input")?.focus();
+    shown.current = rows.length;
+  }, [rows.length]);
+  const add = () => change([...rows, { id: Math.max(-1, ...rows.map((r) => r.id)) + 1, key: "", value: "" }]);
   return (
     <fieldset class="field" data-fault={fault ? "" : undefined} aria-describedby={fault ? `${id}-fault` : undefined}>
       <legend>Labels</legend>

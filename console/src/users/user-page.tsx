@@ -37,7 +37,7 @@ export function UserPage({ id }: { id: string }) {
           <h1 tabIndex={-1}>{user?.displayName || id}</h1>
           {user && <span class="subtitle"><span class="mono">{idOf(user.name)}</span><StateBadge user={user} /></span>}
         </div>
-        {!problem && <ConnectionState live={store.live} what="This user" />}
+        {!problem && <ConnectionState live={store.live} what="This user is" />}
         {user && <Actions user={user} />}
       </div>
       {problem && (

@@ -53,7 +53,7 @@ export function UsersPage() {
     <div class="page">
       <div class="page-head">
         <h1 tabIndex={-1}>Users</h1>
-        <ConnectionState live={store.live} what="Users" />
+        <ConnectionState live={store.live} what="Users are" />
         <div class="page-actions">
           <A class="button" href={href("import")}><Icon name="upload" /> Import</A>
           <button type="button" class="button primary" onClick={() => openDialog({ kind: "create" })}><Icon name="plus" /> New user</button>
