@@ -12,7 +12,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/edge/internal/rest"
@@ -33,6 +32,11 @@ const (
 	ReasonRequestTimeout = rest.ReasonRequestTimeout
 	// ReasonUploadBroken: the body of the request broke off before its end.
 	ReasonUploadBroken = rest.ReasonUploadBroken
+	// ReasonUnsupportedMediaType: the content type is none that is read here.
+	ReasonUnsupportedMediaType = rest.ReasonUnsupportedMediaType
+	// ReasonMalformedMessage: what came is no message: neither JSON nor bytes of the
+	// .proto, or not framed or compressed as its protocol has it.
+	ReasonMalformedMessage = "MALFORMED_MESSAGE"
 	// ReasonHostUnknown: the edge does not answer under the name in Host.
 	ReasonHostUnknown = "HOST_UNKNOWN"
 	// ReasonOriginNotAllowed: a page of an origin that may not call.
@@ -59,6 +63,9 @@ func (x *exchange) fail(httpStatus int, st *status.Status) {
 	if x.wrote {
 		return // it is too late for another answer
 	}
+	if x.protocol != native {
+		sayRetryAfter(x.Header(), st)
+	}
 	switch x.protocol {
 	case native, web, webText:
 		x.failGRPC(st)
@@ -76,11 +83,7 @@ func (x *exchange) fail(httpStatus int, st *status.Status) {
 func (x *exchange) failGRPC(st *status.Status) {
 	h := x.Header()
 	h.Set("Content-Type", contentType(x.r.Header))
-	h.Set("Grpc-Status", strconv.Itoa(int(st.Code())))
-	h.Set("Grpc-Message", percentEncode(st.Message()))
-	if raw, err := proto.Marshal(st.Proto()); err == nil && len(st.Proto().GetDetails()) > 0 {
-		h.Set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(raw))
-	}
+	putStatus(h, st)
 	x.WriteHeader(http.StatusOK)
 }
 

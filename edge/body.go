@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // readPace is how many bytes of a message must come in a second, beyond the first
@@ -38,6 +40,7 @@ type body struct {
 	limit   int64 // bytes of one message; 0: somebody else looks
 	gather  bool  // messages are passed on only when they are there whole
 	shared  bool  // readers hold the exchange's state
+	plain   bool  // nothing was said of compression
 
 	head     [envelope]byte
 	have     int   // bytes in head
@@ -47,10 +50,11 @@ type body struct {
 	gathered bytes.Buffer
 	ready    bool // gathered holds a message, or the rest of one
 	err      error
+	wrong    *errs.Error // why what came is no message
 
 	total    atomic.Int64
 	reading  atomic.Bool
-	tooLarge atomic.Bool
+	tooLarge atomic.Int64 // bytes of what was larger than the limit, as far as they are known
 }
 
 // Read implements io.Reader.
@@ -148,7 +152,7 @@ func (b *body) advance(p []byte) (int, error) {
 	default:
 		b.got += int64(len(p))
 		if b.limit > 0 && b.got > b.limit {
-			b.tooLarge.Store(true)
+			b.tooLarge.Store(b.got)
 			return len(p) - int(min(int64(len(p)), b.got-b.limit)), &http.MaxBytesError{Limit: b.limit}
 		}
 		return len(p), nil
@@ -200,11 +204,16 @@ func (b *body) prefix() error {
 	if b.left == 0 {
 		b.began = 0
 	}
-	if b.head[0] > 1 {
-		return io.ErrUnexpectedEOF // no flags of a request: gRPC answers INTERNAL
+	switch {
+	case b.head[0] > 1:
+		b.wrong = malformed("a message begins with the flags %d; they are 0, or 1 where it is compressed", b.head[0])
+		return io.ErrUnexpectedEOF // gRPC answers INTERNAL
+	case b.head[0] == 1 && b.plain: // INTERNAL, as gRPC's compression.md has it
+		b.wrong = errs.Internal(ReasonMalformedMessage, "a message is compressed, and the header of the request does not say with what")
+		return io.ErrUnexpectedEOF
 	}
 	if b.limit > 0 && b.left > b.limit {
-		b.tooLarge.Store(true)
+		b.tooLarge.Store(b.left)
 		return &http.MaxBytesError{Limit: b.limit}
 	}
 	return nil

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 
 	"connectrpc.com/connect"
@@ -14,33 +15,40 @@ func newCompressor() connect.Compressor { return gzip.NewWriter(io.Discard) }
 // newDecompressor makes what the transcoder decompresses with, which otherwise would
 // fill the memory with as much as a few bytes can be made to stand for.
 func (e *Edge) newDecompressor() connect.Decompressor {
-	return &boundedGzip{limit: e.maxMessage, domain: e.domain}
+	return &boundedGzip{limit: e.maxMessage}
 }
 
-// boundedGzip refuses what is larger than a limit when it is decompressed.
+// boundedGzip refuses what is larger than a limit when it is decompressed, and what
+// is not compressed at all. It panics then, see undecodable.
 type boundedGzip struct {
 	gzip.Reader
 	limit, left int64
-	domain      string
 }
 
 // Reset implements connect.Decompressor.
 func (b *boundedGzip) Reset(r io.Reader) error {
 	b.left = b.limit
-	return b.Reader.Reset(r)
+	if err := b.Reader.Reset(r); err != nil {
+		panic(undecodable{notGzip(err)})
+	}
+	return nil
 }
 
 // Read implements io.Reader.
 func (b *boundedGzip) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		if n, err := b.Reader.Read(make([]byte, 1)); n == 0 {
-			return 0, err
-		}
-		return 0, connectErrorFrom(tooLarge(b.limit), b.domain)
-	}
-	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left)])
+	n, err := b.Reader.Read(p)
 	b.left -= int64(n)
-	return n, err
+	switch {
+	case b.left < 0:
+		panic(undecodable{tooLarge(b.limit)})
+	case err != nil && !errors.Is(err, io.EOF):
+		panic(undecodable{notGzip(err)})
+	}
+	return n, err //nolint:wrapcheck // io.EOF is what readers look for
+}
+
+func notGzip(err error) *errs.Error {
+	return malformed("a message is said to be compressed with gzip, and cannot be decompressed: %v", err)
 }
 
 func tooLarge(limit int64) *errs.Error {

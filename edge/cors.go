@@ -28,18 +28,18 @@ func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
 	var faults []error
 	for i, origin := range cfg.Origins {
 		if err := checkOrigin(origin); err != nil {
-			faults = append(faults, fmt.Errorf("cors.origins[%d]: %w", i, err))
+			faults = append(faults, fmt.Errorf("edge.cors.origins[%d]: %w", i, err))
 			continue
 		}
 		if err := c.protect.AddTrustedOrigin(origin); err != nil {
-			faults = append(faults, fmt.Errorf("cors.origins[%d]: %w", i, err))
+			faults = append(faults, fmt.Errorf("edge.cors.origins[%d]: %w", i, err))
 		}
 	}
 	switch {
 	case cfg.AnyOrigin && cfg.Credentials:
-		faults = append(faults, errors.New("cors.credentials: every page in every browser could act as its user, with cors.any_origin; list the origins instead"))
+		faults = append(faults, errors.New("edge.cors.credentials: every page in every browser could act as its user, with edge.cors.any_origin; list the origins instead"))
 	case cfg.AnyOrigin && len(cfg.Origins) > 0:
-		faults = append(faults, errors.New("cors.any_origin: there is a list too (cors.origins); keep one of them"))
+		faults = append(faults, errors.New("edge.cors.any_origin: there is a list too (edge.cors.origins); keep one of them"))
 	}
 	if len(faults) > 0 || !cfg.AnyOrigin && len(cfg.Origins) == 0 {
 		return c, errors.Join(faults...)
@@ -53,9 +53,9 @@ func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
 		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), "Accept", "Authorization", "Connect-Accept-Encoding", "Connect-Content-Encoding",
 			"Grpc-Accept-Encoding", "Grpc-Encoding", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "Traceparent", "X-Api-Key", "X-Correlation-Id"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), "Connect-Content-Encoding", "ETag", "Grpc-Encoding", "Grpc-Retry-Pushback-Ms", "Location",
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Connect-Content-Encoding", "ETag", "Grpc-Encoding", "Location",
 			"RateLimit", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After",
-			"Trailer-X-Correlation-Id", "X-Correlation-Id"),
+			"X-Correlation-Id"),
 	})
 	return c, nil
 }
@@ -63,7 +63,7 @@ func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
 // checkOrigin tells what is wrong with an origin.
 func checkOrigin(origin string) error {
 	if origin == "*" {
-		return errors.New(`"*" would let every page in every browser call; list the origins, or set cors.any_origin: true if that is what you want`)
+		return errors.New(`"*" would let every page in every browser call; list the origins, or set edge.cors.any_origin: true if that is what you want`)
 	}
 	u, err := url.Parse(origin)
 	switch {

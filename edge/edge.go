@@ -73,7 +73,7 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 	}
 	c := s.Config()
 	e := &Edge{
-		service: s, cfg: cfg.withDefaults(int64(c.GRPC.MaxReceive)), log: s.Logger(), domain: s.Name(),
+		service: s, cfg: cfg.withDefaults(int64(c.GRPC.MaxReceive)), log: s.Logger(), domain: s.ErrorDomain(),
 		added: http.NewServeMux(), docs: openapi.Page(), unknown: unknownPolicy(), closed: make(chan struct{}),
 	}
 	e.maxMessage = max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend))
@@ -175,8 +175,8 @@ func (e *Edge) background(work func()) {
 
 // isMethod tells whether a path is that of a method.
 func (e *Edge) isMethod(path string) bool {
-	_, ok := e.known(e.current(), path)
-	return ok
+	_, m := e.method(path)
+	return m != nil
 }
 
 // refreshed returns newer routes, or nil when these are the newest.

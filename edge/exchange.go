@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // piece is how much is written at once: each has the whole write_timeout.
@@ -25,8 +27,10 @@ type exchange struct {
 	body        *body
 	source      *source
 	guard       guard
+	decoded     bool // the one message of the request is JSON
 	// state keeps the transcoder's two halves apart, see inner.
-	state sync.Mutex
+	state  sync.Mutex
+	spoilt *errs.Error // what is wrong with what the client sent
 
 	wrote     bool // the header
 	unflushed bool

@@ -225,12 +225,18 @@ func start(t testing.TB, cfg edge.Config, opts ...edge.Option) *running {
 
 func startWith(t testing.TB, of keelson.Config, cfg edge.Config, opts ...edge.Option) *running {
 	t.Helper()
+	return startServing(t, of, cfg, serveEcho, opts...)
+}
+
+// startServing runs the methods of the echo service, as one handler serves them.
+func startServing(t testing.TB, of keelson.Config, cfg edge.Config, h grpc.StreamHandler, opts ...edge.Option) *running {
+	t.Helper()
 	r := &running{log: &log{}}
 	var err error
-	if r.service, err = keelson.New("edgetest", of, keelson.WithFrames(), keelson.WithLogOutput(r.log)); err != nil {
+	if r.service, err = keelson.New("edgetest", of, keelson.WithFrames(), keelson.WithLogOutput(r.log), keelson.WithErrorDomain("edge.test")); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.service.Expose(echoService, echo(t, "EchoService"), serveEcho); err != nil {
+	if err := r.service.Expose(echoService, echo(t, "EchoService"), h); err != nil {
 		t.Fatal(err)
 	}
 	if cfg.Address == "" {

@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"maps"
+	"math"
 	"net/http"
-	"strings"
+
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // inner is the service as the transcoder sees it. gRPC reads a request and writes
@@ -20,9 +21,13 @@ func (e *Edge) inner(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := &innerWriter{x: x, w: w, h: make(http.Header, 8)}
+	in := &innerBody{ReadCloser: r.Body, x: x, plain: r.Header["Grpc-Encoding"] == nil}
 	x.body.shared = true
-	r.Body = &innerBody{ReadCloser: r.Body, x: x}
-	e.service.ServeHTTP(out, r)
+	r.Body = in
+	// A request of one message that is no JSON never gets to the service.
+	if !x.decoded || in.begins() {
+		e.service.ServeHTTP(out, r)
+	}
 	out.finish()
 	x.body.shared = false
 	x.observe(out.h)
@@ -52,6 +57,7 @@ type innerWriter struct {
 	w     http.ResponseWriter
 	h     http.Header
 	begun bool
+	broke bool // what the service said cannot be passed on
 }
 
 // Header implements http.ResponseWriter.
@@ -61,7 +67,7 @@ func (i *innerWriter) Header() http.Header { return i.h }
 func (i *innerWriter) begin() {
 	if !i.begun {
 		i.begun = true
-		maps.Copy(i.w.Header(), i.h)
+		copyHeader(i.w.Header(), i.h)
 	}
 }
 
@@ -74,9 +80,16 @@ func (i *innerWriter) WriteHeader(code int) {
 }
 
 // Write implements http.ResponseWriter.
-func (i *innerWriter) Write(p []byte) (int, error) {
+func (i *innerWriter) Write(p []byte) (n int, err error) {
 	i.x.state.Lock()
 	defer i.x.state.Unlock()
+	defer func() {
+		if errors.Is(err, errSpoilt) {
+			i.broke = true
+			i.x.spoilt = errs.Internal(errs.ReasonInternal, "the answer of the service cannot be passed on").With(errs.Cause(i.x.spoilt))
+		}
+	}()
+	defer i.x.caught(&err)
 	i.begin()
 	return i.w.Write(p)
 }
@@ -91,54 +104,88 @@ func (i *innerWriter) Flush() {
 	}
 }
 
-// finish passes the trailer on, or header and trailer when nothing was written.
+// finish passes the trailer on, or header and trailer when nothing was written. What
+// is wrong with the request is the answer then, unless the service succeeded.
 func (i *innerWriter) finish() {
 	i.x.state.Lock()
 	defer i.x.state.Unlock()
+	if spoilt := i.x.spoilt; spoilt != nil && (i.broke || i.h.Get("Grpc-Status") != "0") {
+		i.x.refusal = refusedMalformed
+		i.x.edge.metrics.refused(refusedMalformed)
+		putStatus(i.h, errs.Status(spoilt, i.x.edge.domain, i.x.correlation[0]))
+	}
+	to := i.w.Header()
 	if !i.begun {
-		maps.Copy(i.w.Header(), i.h)
-		return
+		copyHeader(to, i.h)
 	}
-	for k, v := range i.h {
-		if strings.HasPrefix(k, http.TrailerPrefix) || strings.HasPrefix(k, "Grpc-") {
-			i.w.Header()[k] = v
-		}
+	headerToCome := !i.begun || i.x.protocol == connectUnary
+	if headerToCome {
+		putRetryAfter(to, i.h)
 	}
+	copyTrailer(to, i.h, headerToCome)
 }
 
 // innerBody is the transcoder's body for the goroutine of gRPC that reads.
 type innerBody struct {
 	io.ReadCloser
 	x      *exchange
+	plain  bool   // no message may be compressed
+	ahead  []byte // what was read before the service asked
 	told   bool
 	left   uint32 // of the message under way
 	have   int    // bytes in prefix
 	prefix [envelope]byte
 }
 
-// oversize begins a message that no server takes. It stands for one that the edge
-// did not take: the service answers, and accounts, as for a large message that came
-// by gRPC.
-const oversize = "\x00\xff\xff\xff\xff"
+// oversize begins a message that the service does not take. It stands for one that the
+// edge did not take: the service answers, and accounts, as for a large message that
+// came by gRPC.
+func (i *innerBody) oversize() []byte {
+	size := max(i.x.body.tooLarge.Load(), int64(i.x.edge.service.Config().GRPC.MaxReceive)+1)
+	return binary.BigEndian.AppendUint32([]byte{0}, uint32(min(size, math.MaxUint32))) //nolint:gosec // it fits
+}
+
+// begins reads the beginning of the first message, which the transcoder decodes whole
+// for that; false: it is not to be understood. Where there is none the service says
+// so, but for Connect's unary calls, whose message is the body.
+func (i *innerBody) begins() bool {
+	first := make([]byte, envelope)
+	n, err := i.Read(first)
+	i.ahead = first[:n]
+	if n == 0 && errors.Is(err, io.EOF) && i.x.protocol == connectUnary {
+		i.x.spoil(malformed("the body is empty; the message without fields is {}"))
+	}
+	return i.x.spoilt == nil
+}
 
 // Read implements io.Reader.
-func (i *innerBody) Read(p []byte) (int, error) {
+func (i *innerBody) Read(p []byte) (n int, err error) {
 	i.x.state.Lock()
 	defer i.x.state.Unlock()
-	n, err := i.ReadCloser.Read(p)
+	if len(i.ahead) > 0 {
+		n = copy(p, i.ahead)
+		i.ahead = i.ahead[n:]
+		return n, nil
+	}
+	if i.x.spoilt != nil {
+		return 0, errSpoilt
+	}
+	defer i.x.caught(&err)
+	n, err = i.ReadCloser.Read(p)
 	i.mend(p[:n])
-	if n > 0 && errors.Is(err, io.EOF) {
-		return n, nil // the transcoder says so after each empty message, whatever follows
-	}
-	if err != nil && n == 0 && !i.told && i.x.body.tooLarge.Load() {
+	switch {
+	case err == nil, n == 0 && errors.Is(err, io.EOF):
+		return n, err
+	case errors.Is(err, io.EOF): // the transcoder says so after each empty message, whatever follows
+		return n, nil
+	case i.told:
+		return n, io.ErrUnexpectedEOF
+	case n == 0 && i.x.body.tooLarge.Load() > 0:
 		i.told = true
-		return copy(p, oversize), nil
+		return copy(p, i.oversize()), nil
 	}
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	i.x.broken(err)
+	return n, errSpoilt
 }
 
 // mend corrects the messages in p: an empty one is never compressed, though the
@@ -156,7 +203,7 @@ func (i *innerBody) mend(p []byte) {
 			return
 		}
 		i.left = binary.BigEndian.Uint32(i.prefix[1:])
-		if i.left == 0 && n == envelope {
+		if i.left == 0 && n == envelope && !i.plain {
 			p[0] = 0
 		}
 		p, i.have = p[n:], 0

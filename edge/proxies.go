@@ -21,7 +21,7 @@ func parseProxies(texts []string) (proxies, error) {
 			p, err = netip.PrefixFrom(a.WithZone(""), a.BitLen()), nil
 		}
 		if err != nil {
-			faults = append(faults, fmt.Errorf("trusted_proxies[%d]: %q is no address and no CIDR; write it as 10.0.0.0/8 or 10.1.2.3", i, text))
+			faults = append(faults, fmt.Errorf("edge.trusted_proxies[%d]: %q is no address and no CIDR; write it as 10.0.0.0/8 or 10.1.2.3", i, text))
 			continue
 		}
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {

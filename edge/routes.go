@@ -3,26 +3,21 @@ package edge
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 
-	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/edge/internal/rest"
 	"github.com/keelson-dev/keelson/edge/openapi"
-	"github.com/keelson-dev/keelson/errs"
 )
 
 // routes is all that was made of one contract. It does not change.
 type routes struct {
 	contract   *keelson.Contract
-	methods    map[string]bool // by path, as in "/user.v1.UserService/GetUser"
+	methods    map[string]protoreflect.MethodDescriptor // by path, as in "/user.v1.UserService/GetUser"
 	services   map[string]bool
 	transcoder http.Handler
 	rest       *rest.Router
@@ -63,7 +58,7 @@ func (e *Edge) refresh() *routes {
 // routesOf makes the routes of a contract. What cannot be served is left out and
 // told to the log: one service must not take the others away.
 func (e *Edge) routesOf(c *keelson.Contract) *routes {
-	r := &routes{contract: c, methods: map[string]bool{}, services: map[string]bool{}}
+	r := &routes{contract: c, methods: map[string]protoreflect.MethodDescriptor{}, services: map[string]bool{}}
 	var all []protoreflect.ServiceDescriptor
 	if c != nil {
 		all = c.Services
@@ -101,7 +96,8 @@ func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.
 	for _, s := range all {
 		r.services[string(s.FullName())] = true
 		for i := range s.Methods().Len() {
-			r.methods[fmt.Sprintf("/%s/%s", s.FullName(), s.Methods().Get(i).Name())] = true
+			m := s.Methods().Get(i)
+			r.methods[fmt.Sprintf("/%s/%s", s.FullName(), m.Name())] = m
 		}
 		services = append(services, vanguard.NewServiceWithSchema(plainService{s}, http.HandlerFunc(e.inner),
 			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC),
@@ -110,7 +106,7 @@ func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.
 			vanguard.WithMaxMessageBufferBytes(e.maxBuffer)))
 	}
 	t, err := vanguard.NewTranscoder(services,
-		vanguard.WithCodec(newJSON),
+		vanguard.WithCodec(newJSON), vanguard.WithCodec(newProto),
 		vanguard.WithCompression(vanguard.CompressionGzip, newCompressor, e.newDecompressor))
 	if err != nil {
 		return nil, fmt.Errorf("prepare gRPC-Web and Connect: %w", err)
@@ -118,43 +114,13 @@ func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.
 	return t, nil
 }
 
-// jsonCodec is protojson, with errors that blame the request. Fields that are not
-// known are ignored, as by Connect's own servers.
-type jsonCodec struct{ vanguard.JSONCodec }
-
-func newJSON(types vanguard.TypeResolver) vanguard.Codec {
-	return jsonCodec{vanguard.JSONCodec{
-		MarshalOptions:   protojson.MarshalOptions{Resolver: types},
-		UnmarshalOptions: protojson.UnmarshalOptions{Resolver: types, DiscardUnknown: true},
-	}}
-}
-
-// Unmarshal implements vanguard.Codec.
-func (c jsonCodec) Unmarshal(data []byte, msg proto.Message) error {
-	err := c.JSONCodec.Unmarshal(data, msg)
-	if err == nil {
-		return nil
-	}
-	return connectErrorFrom(errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is no JSON of %s: %v", msg.ProtoReflect().Descriptor().FullName(), err), "")
-}
-
-// connectErrorFrom is an error of ours as the transcoder takes it.
-func connectErrorFrom(err *errs.Error, domain string) error {
-	st := errs.Status(err, domain, "")
-	made := connect.NewError(connect.Code(st.Code()), errors.New(st.Message()))
-	for _, detail := range st.Proto().GetDetails() {
-		if d, err := connect.NewErrorDetail(detail); err == nil {
-			made.AddDetail(d)
-		}
-	}
-	return made
-}
-
-// known tells whether a path is that of a method. A method that came a moment ago is
-// known too: its first call waits for the routes.
-func (e *Edge) known(r *routes, path string) (*routes, bool) {
-	if r.methods[path] {
-		return r, true
+// method finds the method that a path names, and the routes that have it; nil: there
+// is none. One that came a moment ago is found too: its first call waits for the
+// routes.
+func (e *Edge) method(path string) (*routes, protoreflect.MethodDescriptor) {
+	r := e.current()
+	if m := r.methods[path]; m != nil {
+		return r, m
 	}
 	if r.contract != e.service.Contract() {
 		r = e.refresh()

@@ -73,23 +73,29 @@ func (e *Edge) serve(x *exchange, r *http.Request, media string) {
 
 // serveRPC transcodes gRPC-Web and Connect.
 func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
-	routes, ok := e.known(e.current(), r.URL.Path)
-	if !ok {
+	routes, m := e.method(r.URL.Path)
+	if m == nil {
 		e.refuseMethod(x, r, routes)
 		return
 	}
-	if err := e.checkEncoding(x, r); err != nil {
-		x.refuse(refusedEncoding, httpStatusOf(err.Code()), err)
+	if wrong := x.misuseOf(r, media, m); wrong != nil {
+		x.misused(wrong)
+		return
+	}
+	if why, err := checkTerms(x.protocol, r); err != nil {
+		x.refuse(why, httpStatusOf(err.Code()), err)
 		return
 	}
 	if v := r.Header["Content-Type"]; len(v) == 1 && v[0] != media {
 		r.Header["Content-Type"] = []string{media} // the transcoder knows no parameters
 	}
 	json := strings.HasSuffix(media, "json")
+	x.decoded = (json || r.Method == http.MethodGet) && !m.IsStreamingClient()
 	b := x.body
 	switch {
 	case x.protocol.framed():
 		b.framing = prefixed
+		b.plain = isPlain(x.protocol, r.Header)
 		if json { // what is decoded here must not claim more memory than it sends
 			b.gather, b.limit = true, int64(e.cfg.MaxBody)
 		}
@@ -118,7 +124,7 @@ func (e *Edge) prepareUnary(x *exchange, r *http.Request, json bool) {
 	limit := int64(e.cfg.MaxBody)
 	x.body.limit = limit
 	if r.ContentLength > limit {
-		x.body.tooLarge.Store(true)
+		x.body.tooLarge.Store(r.ContentLength)
 		x.body.err = &http.MaxBytesError{Limit: limit}
 	}
 	if json {
@@ -132,26 +138,12 @@ func (e *Edge) prepareUnary(x *exchange, r *http.Request, json bool) {
 // connectVersion is shared by all requests.
 var connectVersion = []string{"1"}
 
-// checkEncoding refuses a compression that nobody here knows, as gRPC does.
-func (e *Edge) checkEncoding(x *exchange, r *http.Request) *errs.Error {
-	name := "Grpc-Encoding"
-	switch x.protocol {
-	case connectUnary:
-		name = "Content-Encoding"
-	case connectStream:
-		name = "Connect-Content-Encoding"
-	}
-	switch v := r.Header.Get(name); v {
-	case "", "identity", "gzip":
-		return nil
-	default:
-		return errs.Unimplemented(ReasonEncodingUnknown, "the request is compressed with %q; this service knows gzip and identity", v[:min(len(v), 32)])
-	}
-}
-
 // refuseMethod answers a call of a method that the contract does not have. Of a
 // service that it has the service itself is asked, which accounts for it.
 func (e *Edge) refuseMethod(x *exchange, r *http.Request, routes *routes) {
+	if e.notDescribed(x, r.URL.Path) {
+		return
+	}
 	service, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if routes.services[service] {
 		x.refusal = refusedUnknown
@@ -180,7 +172,9 @@ func (e *Edge) servePage(x *exchange, r *http.Request, media string) {
 		}
 	}
 	if !target.Known() {
-		x.refuse(refusedUnknown, http.StatusNotFound, routes.rest.NotFound(r))
+		if !e.noRoute(x, r) {
+			x.refuse(refusedUnknown, http.StatusNotFound, routes.rest.NotFound(r))
+		}
 		return
 	}
 	x.become(restful)

@@ -20,7 +20,10 @@ import (
 const maxNested = 100
 
 // decoder reads JSON bodies.
-type decoder struct{ types *types }
+type decoder struct {
+	types   *types
+	lenient bool // fields that are not known are no fault
+}
 
 // document is JSON that came in a request.
 type document struct {
@@ -57,7 +60,7 @@ func (d *decoder) body(m protoreflect.Message, field protoreflect.FieldDescripto
 }
 
 func (d *decoder) unmarshal(raw []byte, m protoreflect.Message) error {
-	return protojson.UnmarshalOptions{Resolver: d.types, RecursionLimit: maxNested, AllowPartial: true}.Unmarshal(raw, m.Interface())
+	return protojson.UnmarshalOptions{Resolver: d.types, RecursionLimit: maxNested, AllowPartial: true, DiscardUnknown: d.lenient}.Unmarshal(raw, m.Interface())
 }
 
 // message puts a JSON object into a message; prefix is its field path.
@@ -189,7 +192,7 @@ func (g *diagnosis) member(m protoreflect.Message, path string, depth int, seen 
 	at := g.dec.InputOffset()
 	fd := fieldNamed(m.Descriptor(), name)
 	if fd == nil {
-		if !strings.HasPrefix(name, "[") && !(name == "@type" && m.Descriptor().FullName() == anyName) {
+		if !g.d.lenient && !strings.HasPrefix(name, "[") && !(name == "@type" && m.Descriptor().FullName() == anyName) {
 			g.add(at, join(path, name), "UNKNOWN_FIELD", "is no field of "+string(m.Descriptor().FullName())+
 				suggest(name, fieldNames(m.Descriptor())))
 		}

@@ -99,7 +99,7 @@ func New(c Config) (*Router, error) {
 	encode, err := newEncoder(t)
 	faults := []error{err}
 	rt := &Router{
-		config: c.withDefaults(), decode: decoder{t}, encode: encode,
+		config: c.withDefaults(), decode: decoder{types: t}, encode: encode,
 		request: newHeaderSet(c.RequestHeaders), response: newHeaderSet(c.ResponseHeaders),
 	}
 	services := slices.SortedFunc(slices.Values(c.Services), func(a, b protoreflect.ServiceDescriptor) int {

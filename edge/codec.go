@@ -1,0 +1,119 @@
+package edge
+
+import (
+	"errors"
+	"io"
+
+	"connectrpc.com/vanguard"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/keelson-dev/keelson/edge/internal/rest"
+	"github.com/keelson-dev/keelson/errs"
+)
+
+// jsonCodec is protojson for requests and answers. Fields that are not known are
+// ignored, as by Connect's own servers.
+type jsonCodec struct {
+	vanguard.JSONCodec
+	contract *dynamicpb.Types
+}
+
+func newJSON(types vanguard.TypeResolver) vanguard.Codec {
+	c := jsonCodec{JSONCodec: vanguard.JSONCodec{
+		MarshalOptions:   protojson.MarshalOptions{Resolver: types},
+		UnmarshalOptions: protojson.UnmarshalOptions{Resolver: types, DiscardUnknown: true},
+	}}
+	if r, ok := types.(*resolver); ok {
+		c.contract = r.Types
+	}
+	return c
+}
+
+// Unmarshal implements vanguard.Codec. What does not decode it panics with, see
+// undecodable.
+func (c jsonCodec) Unmarshal(data []byte, msg proto.Message) error {
+	if err := c.JSONCodec.Unmarshal(data, msg); err != nil {
+		panic(undecodable{c.explain(data, msg, err)})
+	}
+	return nil
+}
+
+// explain says what is wrong with JSON that is no message.
+func (c jsonCodec) explain(data []byte, msg proto.Message, why error) *errs.Error {
+	if said := rest.Explain(data, msg.ProtoReflect(), c.contract); said != nil {
+		return said
+	}
+	return errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is no JSON of %s: %v", msg.ProtoReflect().Descriptor().FullName(), why)
+}
+
+// protoCodec is the protobuf codec, for messages that a query holds and for answers
+// that become JSON.
+type protoCodec struct{ *vanguard.ProtoCodec }
+
+func newProto(types vanguard.TypeResolver) vanguard.Codec {
+	return protoCodec{vanguard.NewProtoCodec(types)}
+}
+
+// Unmarshal implements vanguard.Codec, as that of jsonCodec.
+func (c protoCodec) Unmarshal(data []byte, msg proto.Message) error {
+	if err := c.ProtoCodec.Unmarshal(data, msg); err != nil {
+		panic(undecodable{malformed("a message is none of %s: %v", msg.ProtoReflect().Descriptor().FullName(), err)})
+	}
+	return nil
+}
+
+// undecodable is what the codec and the decompressor panic with. The transcoder
+// would answer an error of theirs by itself, in words of its own and without the
+// correlation ID, and let the service believe that the request had come to its end.
+// Who called the transcoder catches it.
+type undecodable struct{ err *errs.Error }
+
+// caught catches undecodable in a read or write of the transcoder.
+func (x *exchange) caught(err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	bad, ok := r.(undecodable)
+	if !ok {
+		panic(r)
+	}
+	x.spoil(bad.err)
+	*err = errSpoilt
+}
+
+// spoil notes what is wrong with what the client sent. It is the answer, unless the
+// service succeeds all the same.
+func (x *exchange) spoil(err *errs.Error) {
+	if x.spoilt == nil {
+		x.spoilt = err
+	}
+}
+
+// broken notes why the body could not be read any further. Where the client went away
+// there is nothing to note: nobody reads the answer.
+func (x *exchange) broken(err error) {
+	switch {
+	case errors.Is(err, errSlow):
+		x.spoil(errs.DeadlineExceeded(ReasonRequestTimeout, "the body did not come in time; send it without pauses, or less at once (the operator sets edge.read_timeout)"))
+	case x.body.wrong != nil:
+		x.spoil(x.body.wrong)
+	case errors.Is(err, errText):
+		x.spoil(malformed("the body is no base64, as application/grpc-web-text has it"))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		x.spoil(malformed("the body ends within a message"))
+	}
+}
+
+// errSpoilt ends the service's reading of a request of which no more can be
+// understood. gRPC over net/http takes a body that this end has closed for a call
+// that was cancelled (handler_server.go, mapRecvMsgError, v1.85.0): what a client
+// sends wrong is nothing that the service should warn of.
+var errSpoilt = errors.New("edge: body closed by handler")
+
+// malformed is the error for bytes that are no message.
+func malformed(format string, args ...any) *errs.Error {
+	return errs.InvalidArgument(ReasonMalformedMessage, format, args...)
+}
