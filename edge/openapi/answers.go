@@ -149,11 +149,33 @@ func (b binding) resumeField(m protoreflect.MessageDescriptor, name string) stri
 
 const (
 	eventsText = "Server-sent events. An event `message` has a message of the stream as JSON in its data; `x-event-schema` is its schema. " +
-		"The last event is always `end` (the stream is complete) or `error` (a google.rpc.Status): a stream without either was cut off."
+		"The last event is always `end` (the stream is complete) or `error` (a google.rpc.Status): a stream without either was cut off. A line that begins with a colon says that the stream is alive."
 	linesText = "A message of the stream as JSON on each line (NDJSON); `x-line-schema` is the schema of a line. " +
 		"The last line is always `{\"status\": ...}`, a google.rpc.Status whose code is 0 when the stream is complete: a stream without it was cut off."
 	bytesText = "What the service says it is, as it is: Content-Type names it (google.api.HttpBody)."
 )
+
+// refusals are the reasons for which the router itself finds a request wrong.
+func (b binding) refusals() string {
+	text := "INVALID_ARGUMENT INVALID_REQUEST"
+	if b.body != "" {
+		text += ", INVALID_JSON, UPLOAD_BROKEN"
+	}
+	if b.verb != http.MethodGet {
+		text += ", PRECONDITION_UNSUPPORTED"
+	}
+	return text
+}
+
+// answersBytes says whether the answer is what the service says it is, which takes
+// no heed of Accept.
+func (b binding) answersBytes() bool {
+	whole := b.method.Output()
+	if b.response != "" {
+		whole = fieldAt(whole, b.response).Message()
+	}
+	return isHTTPBody(whole)
+}
 
 // lastLine is the line that ends every stream.
 func lastLine(s *schemas) *object {
@@ -177,8 +199,14 @@ func (w *writer) errorsOf(b binding, named bool) map[int]string {
 		}
 		tell(status, text)
 	}
-	for _, code := range []string{"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"} {
+	tell(http.StatusBadRequest, b.refusals())
+	for _, code := range []string{"RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"} {
 		tell(httpStatus(code), code)
+	}
+	for _, own := range ownErrors {
+		if (own.when != withBody || b.body != "") && (own.status != http.StatusNotAcceptable || !b.answersBytes()) {
+			tell(own.status, own.code+" "+own.reason)
+		}
 	}
 	if named {
 		tell(http.StatusNotFound, "NOT_FOUND")

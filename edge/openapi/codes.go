@@ -25,6 +25,25 @@ var statusOf = []struct {
 	{"UNAUTHENTICATED", 401, "The caller did not say who it is."},
 }
 
+// ownErrors are those that the router answers by itself, before a request is a
+// call, with an HTTP status that no code has.
+var ownErrors = []struct {
+	status        int
+	code, reason  string
+	meaning, when string
+}{
+	{406, "INVALID_ARGUMENT", "NOT_ACCEPTABLE", "Nothing that Accept names can be answered.", always},
+	{408, "DEADLINE_EXCEEDED", "REQUEST_TIMEOUT", "The body did not come in time; the request may be sent again, over another connection.", withBody},
+	{413, "RESOURCE_EXHAUSTED", "REQUEST_TOO_LARGE", "The body, or a line of it, is larger than the server takes, before or after decompression.", withBody},
+	{415, "INVALID_ARGUMENT", "UNSUPPORTED_MEDIA_TYPE", "The body is of a type, a charset or an encoding that is not read; Accept, or Accept-Encoding, names those that are.", withBody},
+}
+
+// When the router answers with an error of its own.
+const (
+	always   = ""
+	withBody = "the request has a body"
+)
+
 func codeNames() []string {
 	names := make([]string, len(statusOf))
 	for i, row := range statusOf {
@@ -47,6 +66,11 @@ func httpStatus(code string) int {
 func meaning(status int) string {
 	if status == 412 {
 		return "The resource is not the one that If-Match names."
+	}
+	for _, own := range ownErrors {
+		if own.status == status {
+			return own.meaning
+		}
 	}
 	var text string
 	for _, row := range statusOf {

@@ -36,6 +36,9 @@ func (w *writer) failure(status int, text string) *object {
 	if status == 0 || status == 429 {
 		headers.set("RateLimit", ref("headers", "rateLimit")).set("RateLimit-Policy", ref("headers", "rateLimitPolicy"))
 	}
+	if status == 415 {
+		headers.set("Accept", ref("headers", "accept")).set("Accept-Encoding", ref("headers", "acceptEncoding"))
+	}
 	return newObject("description", text, "headers", headers,
 		"content", content(statusSchema(w.schemas), mediaJSON).merge(content(problemSchema(w.schemas), mediaProblem)))
 }
@@ -55,6 +58,8 @@ func sharedParameters() *object {
 func sharedHeaders() *object {
 	header := func(text string, schema *object) *object { return newObject("description", text, "schema", schema) }
 	return newObject(
+		"accept", header("The types of body that are read; there when the body was of another (RFC 9110, 12.5.1).", newObject("type", "string")),
+		"acceptEncoding", header("The encodings of a body that are read; there when it had another (RFC 9110, 12.5.3).", newObject("type", "string")),
 		"correlationId", header("The ID of the call, to find it in logs and traces.", newObject("type", "string")),
 		"etag", header("The entity tag of the resource (RFC 9110, 8.8.3).", newObject("type", "string", "pattern", `^(W/)?"[^"]*"$`)),
 		"location", header("The path of what was created.", newObject("type", "string", "format", "uri-reference")),

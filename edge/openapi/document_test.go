@@ -91,27 +91,27 @@ func TestOperationsTakeAndAnswerWhatTheRouterDoes(t *testing.T) {
 	doc := describe(t, file(t, things))
 	for path, want := range map[string]struct{ parameters, statuses string }{
 		"get /v1/shelves/{shelf}/things/{item}": {
-			"path:shelf path:item correlationId serverTimeout ifMatch ifNoneMatch", "200 304 400 404 412 429 500 503 504 default",
+			"path:shelf path:item correlationId serverTimeout ifMatch ifNoneMatch", "200 304 400 404 406 412 429 500 503 504 default",
 		},
 		"get /v1/all/{name}": {
-			"path:name correlationId serverTimeout ifMatch ifNoneMatch", "200 304 400 404 412 429 500 503 504 default",
+			"path:name correlationId serverTimeout ifMatch ifNoneMatch", "200 304 400 404 406 412 429 500 503 504 default",
 		},
 		"post /v1/things": {
-			"query:updateMask query:validateOnly correlationId serverTimeout", "200 201 400 429 500 503 504 default",
+			"query:updateMask query:validateOnly correlationId serverTimeout", "200 201 400 406 408 413 415 429 500 503 504 default",
 		},
 		"patch /v1/shelves/{shelf}/things/{item}": {
-			"path:shelf path:item query:updateMask query:validateOnly correlationId serverTimeout ifMatch", "200 400 404 409 412 429 500 503 504 default",
+			"path:shelf path:item query:updateMask query:validateOnly correlationId serverTimeout ifMatch", "200 400 404 406 408 409 412 413 415 429 500 503 504 default",
 		},
 		"delete /v1/shelves/{shelf}/things/{item}": {
-			"path:shelf path:item query:etag query:sizeBytes correlationId serverTimeout ifMatch", "200 400 404 409 412 429 500 503 504 default",
+			"path:shelf path:item query:etag query:sizeBytes correlationId serverTimeout ifMatch", "200 400 404 406 409 412 429 500 503 504 default",
 		},
 		"post /v1/shelves/{shelf}/things/{item}:rename": {
-			"path:shelf path:item correlationId serverTimeout ifMatch", "200 400 404 409 412 429 500 503 504 default",
+			"path:shelf path:item correlationId serverTimeout ifMatch", "200 400 404 406 408 409 412 413 415 429 500 503 504 default",
 		},
 		"get /v1/things:watch": {
-			"query:since correlationId serverTimeout lastEventId", "200 400 429 500 503 504 default",
+			"query:since correlationId serverTimeout lastEventId", "200 400 406 429 500 503 504 default",
 		},
-		"post /v1/things:upload": {"correlationId serverTimeout", "200 400 429 500 503 504 default"},
+		"post /v1/things:upload": {"correlationId serverTimeout", "200 400 406 408 413 415 429 500 503 504 default"},
 	} {
 		t.Run(path, func(t *testing.T) {
 			verb, path, _ := strings.Cut(path, " ")

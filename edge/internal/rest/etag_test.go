@@ -52,6 +52,40 @@ func TestReadsAreConditional(t *testing.T) {
 	}
 }
 
+func TestReadsOfWhatHasNoTagAreConditionalToo(t *testing.T) {
+	s := newServer(t)
+	s.answer("ListNames", `{"names":["a"]}`, nil)
+	for _, c := range []struct {
+		header, value string
+		code          int
+	}{
+		{"If-Match", `"one"`, 412}, {"If-Match", `*`, 200}, {"If-None-Match", `"one"`, 200}, {"If-Unmodified-Since", "Sat, 01 Jan 2000 00:00:00 GMT", 200},
+		{"If-Modified-Since", "Sat, 01 Jan 2050 00:00:00 GMT", 200}, {"Range", "bytes=0-1", 200}, {"If-Range", `"one"`, 200},
+	} {
+		r := s.do("GET", "/v1/names", "", c.header, c.value)
+		if r.StatusCode != c.code || c.code == 200 && (r.body != `["a"]` || r.Header.Get("Content-Range") != "") || r.Header.Get("Etag") != "" {
+			t.Errorf("%s: %s is %d %q, want %d", c.header, c.value, r.StatusCode, r.body, c.code)
+		}
+	}
+}
+
+func TestNotModifiedHasTheHeaderOfTheAnswer(t *testing.T) {
+	s := newServer(t)
+	s.answer("GetShelf", `{"etag":"\"one\""}`, nil)
+	for _, verb := range []string{"GET", "HEAD"} {
+		whole := s.do(verb, "/v1/shelves/a", "", "X-Correlation-Id", "c")
+		r := s.do(verb, "/v1/shelves/a", "", "X-Correlation-Id", "c", "If-None-Match", `"one"`)
+		for _, name := range []string{"Etag", "Vary", "Cache-Control", "X-Correlation-Id"} { // RFC 9110, 15.4.5
+			if r.Header.Get(name) != whole.Header.Get(name) {
+				t.Errorf("%s: %s is %q, and %q when it was modified", verb, name, r.Header.Get(name), whole.Header.Get(name))
+			}
+		}
+		if r.StatusCode != http.StatusNotModified || r.body != "" || r.Header.Get("Content-Type") != "" || r.Header.Get("Content-Length") != "" || r.Header.Get("Vary") != "Accept" {
+			t.Errorf("%s: %d %v", verb, r.StatusCode, r.Header)
+		}
+	}
+}
+
 func TestIfMatchBecomesTheETagOfAChange(t *testing.T) {
 	s := newServer(t)
 	update, remove := s.answer("UpdateShelf", `{"etag":"\"new\""}`, nil), s.answer("DeleteShelf", `{}`, nil)

@@ -158,13 +158,15 @@ func notAcceptable(offers string) *fault {
 // answer writes the answer of a unary call.
 func (x *exchange) answer(in, out protoreflect.Message) {
 	h := x.w.Header()
+	var tag entityTag
 	if fd := x.route.etag; fd != nil {
-		if tag, ok := tagOf(out.Get(fd.leaf()).String()); ok {
+		if t, ok := tagOf(out.Get(fd.leaf()).String()); ok {
+			tag = t
 			h.Set("Etag", tag.String())
-			if x.conditional(tag) {
-				return
-			}
 		}
+	}
+	if x.conditional(tag) {
+		return
 	}
 	code := http.StatusOK
 	if x.route.creates && !validatesOnly(in) {
@@ -182,14 +184,15 @@ func (x *exchange) answer(in, out protoreflect.Message) {
 	x.write(code, body)
 }
 
-// conditional answers a read whose condition does not hold (RFC 9110, 13.2.2).
+// conditional answers a read whose condition does not hold (RFC 9110, 13.2.2). What
+// has no tag matches none.
 func (x *exchange) conditional(tag entityTag) bool {
 	switch {
 	case !isRead(x.r.Method):
 	case x.cond.hasMatch && !x.cond.match.strong(tag):
 		x.fail(mismatch("the resource is at another etag than If-Match names"))
 		return true
-	case x.cond.hasNoneMatch && x.cond.noneMatch.weak(tag):
+	case x.cond.hasNoneMatch && tag.opaque != "" && x.cond.noneMatch.weak(tag):
 		x.w.Header().Set(correlationHeader, x.id)
 		x.w.WriteHeader(http.StatusNotModified)
 		return true
