@@ -23,13 +23,13 @@ import (
 // sends.
 func leaves(name string) bool {
 	switch name {
-	case "Content-Type", "Trailer", "Grpc-Encoding", "Grpc-Accept-Encoding", "Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin":
+	case "Content-Type", "Trailer", "Grpc-Encoding", "Grpc-Accept-Encoding":
 		return true // for the transcoder
 	case "Content-Length", "Content-Encoding", "Date", "Host", "Set-Cookie", "Vary", "Retry-After",
 		"X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "Content-Security-Policy", "Strict-Transport-Security":
 		return false
 	}
-	return !strings.HasPrefix(name, "Grpc-") && !strings.HasPrefix(name, "Access-Control-") && !platformOnly(name) && !forwardedHeader(name)
+	return isStatus(name) || !strings.HasPrefix(name, "Grpc-") && !strings.HasPrefix(name, "Access-Control-") && !platformOnly(name) && !forwardedHeader(name)
 }
 
 // isLimit tells whether metadata says what a limit has left, which HTTP has headers

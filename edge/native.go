@@ -17,8 +17,8 @@ func (e *Edge) serveNative(x *exchange, r *http.Request) {
 	x.body.framing = prefixed
 	w := &nativeWriter{exchange: x}
 	e.service.ServeHTTP(w, r)
-	w.finish()
 	x.observe(x.Header())
+	w.finish()
 }
 
 // refuseVersion answers a gRPC call that came over HTTP/1.1, which cannot carry it.
@@ -35,7 +35,8 @@ func (e *Edge) refuseVersion(x *exchange) {
 // nativeWriter is what the service answers a gRPC call to. gRPC over net/http sends
 // the header by itself before a status that comes alone, after which no client
 // retries; this sends both as one, as gRPC's own server does (Trailers-Only in
-// PROTOCOL-HTTP2.md).
+// PROTOCOL-HTTP2.md). Nor does that announce the names of its trailers: who is told of
+// a grpc-status and then ends the call would miss it.
 type nativeWriter struct {
 	*exchange
 	begun bool // something was written
@@ -47,12 +48,15 @@ func (n *nativeWriter) Unwrap() http.ResponseWriter { return n.exchange }
 // WriteHeader implements http.ResponseWriter.
 func (n *nativeWriter) WriteHeader(code int) {
 	n.begun = true
+	delete(n.Header(), "Trailer")
 	n.exchange.WriteHeader(code)
 }
 
 // Write implements http.ResponseWriter.
 func (n *nativeWriter) Write(p []byte) (int, error) {
-	n.begun = true
+	if !n.begun {
+		n.WriteHeader(http.StatusOK)
+	}
 	return n.exchange.Write(p)
 }
 
@@ -64,18 +68,30 @@ func (n *nativeWriter) Flush() {
 	}
 }
 
-// finish completes an answer that is a status alone.
+// finish completes an answer: with its trailer, or where nothing was written with a
+// header that is one.
 func (n *nativeWriter) finish() {
 	h := n.Header()
-	if n.begun || h["Grpc-Status"] == nil {
-		return
+	if h["Grpc-Status"] == nil {
+		return // net/http's own words, or the call was broken off
 	}
-	delete(h, "Trailer")
 	for k, v := range h {
-		if name, ok := strings.CutPrefix(k, http.TrailerPrefix); ok {
+		name, trailer := strings.CutPrefix(k, http.TrailerPrefix)
+		switch {
+		case !n.begun && trailer:
 			delete(h, k)
 			h[textproto.CanonicalMIMEHeaderKey(name)] = v
+		case n.begun && isStatus(k):
+			delete(h, k)
+			h[http.TrailerPrefix+k] = v
 		}
 	}
-	n.WriteHeader(http.StatusOK)
+	if !n.begun {
+		n.WriteHeader(http.StatusOK)
+	}
+}
+
+// isStatus tells whether a name is one of those that hold gRPC's status.
+func isStatus(name string) bool {
+	return name == "Grpc-Status" || name == "Grpc-Message" || name == "Grpc-Status-Details-Bin"
 }

@@ -69,7 +69,10 @@ func platformOnly(name string) bool {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Trailer", "Transfer-Encoding", "Upgrade",
 		"Baggage", "Tracestate",
 		"Grpc-Previous-Rpc-Attempts", "Grpc-Retry-Pushback-Ms", "Grpc-Tags-Bin", "Grpc-Trace-Bin", "Grpc-Server-Stats-Bin",
-		"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin", "X-Real-Ip", "X-Forwarded-Client-Cert":
+		"X-Real-Ip", "X-Forwarded-Client-Cert":
+		return true
+	}
+	if isStatus(name) {
 		return true
 	}
 	if len(name) < 4 || name[:2] != "X-" {
