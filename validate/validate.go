@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"buf.build/go/protovalidate"
@@ -26,18 +27,38 @@ import (
 // Validator checks messages. It is safe for concurrent use; one per process is
 // enough, since it keeps the compiled rules of every message type it has met.
 type Validator struct {
-	rules protovalidate.Validator
-	known sync.Map // protoreflect.MessageDescriptor -> bool: has rules
+	rules  protovalidate.Validator
+	known  sync.Map // protoreflect.MessageDescriptor -> bool: has rules
+	checks func(msg proto.Message) error
+}
+
+// Option changes what a Validator checks.
+type Option interface{ apply(*Validator) }
+
+type optionFunc func(*Validator)
+
+func (f optionFunc) apply(v *Validator) { f(v) }
+
+// WithChecks tells what is wrong with a message that no rule says, as an
+// [*errs.Error] with field violations. It is asked only about messages that break
+// rules, so that callers hear of both in one answer; what keeps the rules is for
+// the handler to check. Of a field that a rule names, only the rule is told.
+func WithChecks(f func(msg proto.Message) error) Option {
+	return optionFunc(func(v *Validator) { v.checks = f })
 }
 
 // New returns a Validator. Rules are compiled when a message type is first met
 // (some milliseconds), or by [Validator.Prepare].
-func New() (*Validator, error) {
-	v, err := protovalidate.New()
+func New(opts ...Option) (*Validator, error) {
+	rules, err := protovalidate.New()
 	if err != nil {
 		return nil, fmt.Errorf("make the environment for validation rules: %w", err)
 	}
-	return &Validator{rules: v}, nil
+	v := &Validator{rules: rules, checks: func(proto.Message) error { return nil }}
+	for _, o := range opts {
+		o.apply(v)
+	}
+	return v, nil
 }
 
 // Prepare compiles the rules of message types and of all that they contain, and
@@ -74,30 +95,41 @@ func (v *Validator) Check(msg proto.Message) error {
 	if !errors.As(err, &invalid) {
 		return fmt.Errorf("validate %s: %w", msg.ProtoReflect().Descriptor().FullName(), err)
 	}
-	return badRequest(invalid.Violations)
+	return badRequest(invalid.Violations, errs.From(v.checks(msg)))
 }
 
-func badRequest(violations []*protovalidate.Violation) error {
-	details := make([]errs.Detail, len(violations))
-	first := ""
-	for i, violation := range violations {
+// badRequest says all that is wrong: the violations of rules, and more.
+func badRequest(violations []*protovalidate.Violation, more *errs.Error) error {
+	var details []errs.Detail
+	first, named := "", map[string]bool{}
+	add := func(path, reason, what string) {
+		details = append(details, errs.Field(path, reason, what))
+		named[path] = true
+		if len(details) > 1 {
+			return
+		}
+		if first = what; path != "" {
+			first = path + ": " + what
+		}
+	}
+	for _, violation := range violations {
 		p := violation.Proto
-		path, what := protovalidate.FieldPathString(p.GetField()), p.GetMessage()
+		what := p.GetMessage()
 		if what == "" {
 			what = "breaks the rule " + p.GetRuleId()
 		}
 		if p.GetForKey() {
 			what = "key: " + what
 		}
-		details[i] = errs.Field(path, p.GetRuleId(), what)
-		if i > 0 {
-			continue
-		}
-		if first = what; path != "" {
-			first = path + ": " + what
+		add(protovalidate.FieldPathString(p.GetField()), p.GetRuleId(), what)
+	}
+	ruled := maps.Clone(named)
+	for _, f := range more.Fields() {
+		if !ruled[f.GetField()] {
+			add(f.GetField(), f.GetReason(), f.GetDescription())
 		}
 	}
-	if n := len(violations) - 1; n > 0 {
+	if n := len(details) - 1; n > 0 {
 		return errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is not valid: %s (and %d more)", first, n).With(details...)
 	}
 	return errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is not valid: %s", first).With(details...)

@@ -160,6 +160,31 @@ func TestEachBrokenRuleIsAFieldViolation(t *testing.T) {
 	}
 }
 
+func TestWhatNoRuleSaysJoinsTheRules(t *testing.T) {
+	f := file(t)
+	asked := 0
+	v, err := validate.New(validate.WithChecks(func(proto.Message) error {
+		asked++
+		return errs.InvalidArgument("X", "").With(
+			errs.Field("user.email", "X", "a rule has said so"), errs.Field("user.colour", "COLOUR", "is not ours"), errs.Field("user.colour", "TONE", "is shrill"))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Check(message(t, f, "Create", `user { email: "a@b.example" }`)); err != nil || asked != 0 {
+		t.Errorf("what keeps the rules: %v, asked %d times", err, asked)
+	}
+	got := errs.From(v.Check(message(t, f, "Create", `user { email: "x" }`)))
+	want := []*violation{
+		{Field: "user.email", Reason: "string.email", Description: "must be a valid email address"},
+		{Field: "user.colour", Reason: "COLOUR", Description: "is not ours"},
+		{Field: "user.colour", Reason: "TONE", Description: "is shrill"},
+	}
+	if diff := cmp.Diff(want, got.Fields(), protocmp.Transform()); diff != "" || !strings.Contains(got.Message(), "(and 2 more)") {
+		t.Errorf("%s\n%v", diff, got)
+	}
+}
+
 func TestARuleThatDoesNotCompileIsTheServicesFault(t *testing.T) {
 	f, v := file(t), newValidator(t)
 	err := v.Check(message(t, f, "Broken", "x: 1"))
