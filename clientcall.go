@@ -77,7 +77,9 @@ func (o *outgoing) unary(ctx context.Context, fullName string, req, reply any, c
 		if !repeatable {
 			opts = withOptions(opts, grpcx.WithoutRetry())
 		}
-		err = r.invoke(fullName, req, reply, cc, invoke, opts)
+		if err = r.invoke(fullName, req, reply, cc, invoke, opts); err != nil {
+			err = r.unaryTooLarge(err, req)
+		}
 		r.pass.End(err)
 	}
 	if r.Attempts.Load() > 0 {
@@ -213,7 +215,7 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.C
 		return nil, err
 	}
 	r.pass.Opened()
-	return &clientStream{ClientStream: cs, call: r}, nil
+	return &clientStream{ClientStream: cs, call: r, most: grpcx.MostReceived(opts, int(o.client.cfg.Client.MaxReceive))}, nil
 }
 
 // endStream accounts for the end of a stream, once, and returns the error as
@@ -233,6 +235,7 @@ func (r *clientCall) endStream(ctx context.Context, err error) error {
 type clientStream struct {
 	grpc.ClientStream
 	call *clientCall
+	most int // bytes of a message that is received
 }
 
 func (s *clientStream) SendMsg(msg any) error {
@@ -242,7 +245,8 @@ func (s *clientStream) SendMsg(msg any) error {
 		s.call.method.metrics.Sent()
 		return nil
 	}
-	return s.translate(err)
+	// What a server said is heard by receiving.
+	return s.translate(s.call.tooLarge(err, func(grpcx.Refused) bool { return false }))
 }
 
 func (s *clientStream) RecvMsg(msg any) error {
@@ -253,7 +257,7 @@ func (s *clientStream) RecvMsg(msg any) error {
 		s.call.method.metrics.Received()
 		return nil
 	}
-	return s.translate(err)
+	return s.translate(s.call.tooLarge(err, s.saidByServer))
 }
 
 func (s *clientStream) Header() (metadata.MD, error) {

@@ -63,7 +63,7 @@ func newCore(name string, cfg Config, opts []Option) (*core, error) {
 	if err := c.applyPolicy(&c.cfg, c.cfg.source()); err != nil {
 		return nil, err
 	}
-	if c.validator, err = validate.New(); err != nil {
+	if c.validator, err = validate.New(c.opts.validation...); err != nil {
 		return nil, fmt.Errorf("prepare validation: %w", err)
 	}
 	c.limiter, err = ratelimit.New(ratelimit.Config{MaxCallers: c.cfg.Policy.MaxCallers})

@@ -36,7 +36,7 @@ func (f *Frame) Adopt(from hedge.Opaque) {
 // WithFrames lets handlers receive and send [Frame]s besides proto messages. Every
 // service that exposes others with [Service.Expose] wants it. It turns off other
 // codecs than protobuf, and does nothing for a client.
-func WithFrames() Option { return WithServerOptions(grpcx.ReceiveFrames()) }
+func WithFrames() Option { return optionFunc(func(o *options) { o.frames = true }) }
 
 // RawFrames is the option of a connection whose calls send and receive [Frame]s
 // besides proto messages. Of frames nobody knows whether they hold a request_id,
@@ -122,7 +122,7 @@ func (s *Service) describe(e *exposed, service string, h grpc.StreamHandler) err
 }
 
 func (s *Service) exposedMethod(p *policy.Method, h grpc.StreamHandler) *method {
-	return &method{server: s.server, policy: p, metrics: s.tel.served.For(p), stream: h}
+	return &method{server: s.server, policy: p, metrics: s.tel.served.For(p), stream: h, forwards: true}
 }
 
 // Withdraw ends the serving of a service that was exposed: its methods are
@@ -166,8 +166,8 @@ func (s *Service) replace(all map[string]*exposed) {
 func (s *Service) describeContract() {
 	c := &Contract{}
 	for _, r := range s.services {
-		if d := serviceDescriptor(r.desc.ServiceName); d != nil {
-			c.Services = append(c.Services, d)
+		if r.described != nil {
+			c.Services = append(c.Services, r.described)
 		}
 	}
 	for _, e := range *s.exposed.Load() {

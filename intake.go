@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-
-	"google.golang.org/grpc"
 )
 
 // intakeWindow is how many bytes of a request gRPC may read before its handler
@@ -113,21 +111,4 @@ func (in *intake) took() {
 		in.sizes = in.sizes[1:]
 		in.change.Broadcast()
 	}
-}
-
-// intakeStream tells the intake what its handler receives.
-type intakeStream struct {
-	grpc.ServerStream
-	in *intake
-}
-
-// RecvMsg implements grpc.ServerStream.
-func (s *intakeStream) RecvMsg(m any) error {
-	s.in.want(1)
-	defer s.in.want(-1)
-	err := s.ServerStream.RecvMsg(m)
-	if err == nil {
-		s.in.took()
-	}
-	return err
 }

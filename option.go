@@ -6,10 +6,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/validate"
 )
 
 // Option adds behaviour to a [Service] or a [Client]; data is in [Config].
@@ -21,10 +23,12 @@ type options struct {
 	clientUnary  []grpc.UnaryClientInterceptor
 	clientStream []grpc.StreamClientInterceptor
 	server       []grpc.ServerOption
+	frames       bool
 	domain       string
 	registry     *prometheus.Registry
 	classifiers  []errs.Classifier
 	descriptors  []protoreflect.ServiceDescriptor
+	validation   []validate.Option
 	driver       discovery.Driver
 	listener     net.Listener
 	logOutput    io.Writer
@@ -61,6 +65,9 @@ func WithClientInterceptors(unary []grpc.UnaryClientInterceptor, stream []grpc.S
 
 // WithServerOptions passes options to grpc.NewServer, after the chassis's own.
 // Interceptors belong in [WithUnaryInterceptors] and [WithStreamInterceptors].
+// Since they may concern how messages are received (a codec, a stats handler),
+// gRPC receives them then: a message that is larger than grpc.max_receive is
+// answered RESOURCE_EXHAUSTED as before, but without a reason.
 func WithServerOptions(s ...grpc.ServerOption) Option {
 	return optionFunc(func(o *options) { o.server = append(o.server, s...) })
 }
@@ -85,8 +92,21 @@ func WithErrors(c ...errs.Classifier) Option {
 	return optionFunc(func(o *options) { o.classifiers = append(o.classifiers, c...) })
 }
 
-// WithDescriptors adds services to the policy table whose descriptors are not
-// linked into the process.
+// WithChecks tells what a service's handlers find wrong with a request that no rule
+// of its .proto says, such as an e-mail without an @: as an [*errs.Error] with field
+// violations, or nil. It is asked only about requests that break rules, so that
+// callers hear of all that is wrong in one answer; handlers check the others
+// themselves.
+func WithChecks(check func(req proto.Message) error) Option {
+	return optionFunc(func(o *options) { o.validation = append(o.validation, validate.WithChecks(check)) })
+}
+
+// WithDescriptors describes services by descriptors that were read from a file: the
+// policy table gets those that are not linked into the process, and the
+// [Contract] those that are registered by their Go types. These have no comments,
+// which a FileDescriptorSet with source information has (buf build, or protoc
+// --include_source_info), and so a front describes its services with them. One that
+// has other methods than what is linked in is logged and not used.
 func WithDescriptors(d ...protoreflect.ServiceDescriptor) Option {
 	return optionFunc(func(o *options) { o.descriptors = append(o.descriptors, d...) })
 }

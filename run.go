@@ -189,6 +189,9 @@ func (s *Service) serverOptions() ([]grpc.ServerOption, error) {
 		}
 		opts = append(opts, grpc.Creds(credentials.NewTLS(cfg)))
 	}
+	if s.opts.frames {
+		opts = append(opts, grpcx.ReceiveFrames())
+	}
 	return append(opts, s.opts.server...), nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/internal/grpcx"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/telemetry/metrics"
 )
@@ -24,13 +25,14 @@ type server struct {
 	unary  grpc.UnaryServerInterceptor
 	stream grpc.StreamServerInterceptor
 
-	draining chan struct{}           // closed when streams are told to end
-	cut      context.Context         // ends when they had their time
-	endCut   context.CancelCauseFunc // ends cut
-	stopping sync.WaitGroup          // the graceful stop
-	lastCall atomic.Int64            // when a call began last, Unix nanoseconds
-	streams  atomic.Int64            // open streams
-	trailers sync.Pool               // metadata.MD with one correlation ID
+	draining  chan struct{}           // closed when streams are told to end
+	cut       context.Context         // ends when they had their time
+	endCut    context.CancelCauseFunc // ends cut
+	stopping  sync.WaitGroup          // the graceful stop
+	lastCall  atomic.Int64            // when a call began last, Unix nanoseconds
+	streams   atomic.Int64            // open streams
+	trailers  sync.Pool               // metadata.MD with one correlation ID
+	reception *grpcx.Reception
 
 	exposing sync.Mutex // held while the next line is changed
 	exposed  atomic.Pointer[map[string]*exposed]
@@ -38,6 +40,7 @@ type server struct {
 
 func newServer(c *core) *server {
 	s := &server{core: c, unary: chainUnary(c.opts.unary), stream: chainStream(c.opts.stream), draining: make(chan struct{})}
+	s.reception = grpcx.NewReception(c.opts.frames, int(c.cfg.GRPC.MaxReceive))
 	s.cut, s.endCut = context.WithCancelCause(context.Background())
 	s.exposed.Store(&map[string]*exposed{})
 	return s
@@ -50,6 +53,8 @@ type method struct {
 	metrics *metrics.Method
 	unary   grpc.MethodHandler
 	stream  grpc.StreamHandler
+
+	forwards bool // gRPC does not know the method, and takes all of them for streams both ways
 }
 
 // wrap returns the description of a service whose handlers are ours around the
@@ -85,7 +90,7 @@ func (s *server) method(service, name string, kind policy.Kind) *method {
 // services, and the rest as the one method unknown.
 func (s *server) unknown() grpc.StreamHandler {
 	p := s.table.Unknown()
-	m := &method{server: s, policy: p, metrics: s.tel.served.For(p)}
+	m := &method{server: s, policy: p, metrics: s.tel.served.For(p), forwards: true}
 	m.stream = func(_ any, ss grpc.ServerStream) error {
 		name, _ := grpc.MethodFromServerStream(ss)
 		return errs.Unimplemented(errs.ReasonMethodUnknown, "this server has no method %q; its methods are listed by gRPC reflection", name)

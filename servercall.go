@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,6 +43,9 @@ type serverCall struct {
 	stop    context.CancelCauseFunc
 	idle    *idleTimer
 	answer  *answer // nil: nothing here can end the call before its handler returns
+	in      grpcx.Receiver
+	body    *intake               // nil: the call did not come by net/http
+	refused atomic.Pointer[error] // why a message could not be received, which the client was told
 }
 
 // serve is the handler of every method.
@@ -72,9 +76,8 @@ func (m *method) begin(ss grpc.ServerStream) *serverCall {
 	if p, ok := peer.FromContext(ctx); ok {
 		c.Peer = p.Addr
 	}
-	if in, ok := ctx.Value(intakeKey{}).(*intake); ok {
-		c.ServerStream = &intakeStream{ss, in}
-	}
+	c.body, _ = ctx.Value(intakeKey{}).(*intake)
+	c.in = m.receiver(ss)
 	c.CorrelationID = correlationID(ctx)
 	m.sendBack(ss, c.CorrelationID)
 	m.tel.traces.Begin(&c.Call)
@@ -151,7 +154,7 @@ func (c *serverCall) recover(err *error) {
 func (c *serverCall) decode(msg any) error { return c.receive(msg) }
 
 func (c *serverCall) receive(msg any) error {
-	if err := c.ServerStream.RecvMsg(msg); err != nil {
+	if err := c.next(msg); err != nil {
 		return err
 	}
 	c.Received.Add(1)
@@ -227,6 +230,8 @@ func (c *serverCall) finish(err error) error {
 	var st error
 	if given := c.answer.end(); given != nil {
 		err = given // it was sent while the handler ran
+	} else if refused := c.refused.Load(); refused != nil {
+		err = *refused
 	}
 	if err != nil {
 		st, err = c.status(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/health"
@@ -47,8 +48,9 @@ type hook struct {
 
 // registered is a service and what implements it.
 type registered struct {
-	desc *grpc.ServiceDesc
-	impl any
+	desc      *grpc.ServiceDesc
+	impl      any
+	described protoreflect.ServiceDescriptor // nil: not known
 }
 
 // New makes a service. It does no I/O and starts nothing. The name is that
@@ -136,7 +138,7 @@ func (s *Service) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	case s.serves(desc.ServiceName):
 		s.faults = append(s.faults, fmt.Errorf("register %s: it is registered already", desc.ServiceName))
 	default:
-		s.services = append(s.services, registered{s.wrap(desc), impl})
+		s.services = append(s.services, registered{s.wrap(desc), impl, s.description(desc.ServiceName)})
 		s.describeContract()
 	}
 }
