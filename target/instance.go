@@ -41,11 +41,16 @@ func (i Instance) String() string {
 	return fmt.Sprintf("%s (%s)", i.ID, i.Address)
 }
 
+// The keys of what addresses and states carry. gRPC prints them in its log.
 type (
 	instanceKey struct{}
 	identityKey struct{}
 	targetKey   struct{}
 )
+
+func (instanceKey) String() string { return "instance" }
+func (identityKey) String() string { return "identity" }
+func (targetKey) String() string   { return "target" }
 
 // attribute makes an Instance comparable for attributes.Equal, which must not compare maps with ==.
 type attribute struct{ Instance }
@@ -62,6 +67,15 @@ type Identity struct {
 	Service string
 	// ID is the instance's ID.
 	ID string
+}
+
+// String gives the form used in gRPC's log: "service/ID", or the
+// ID alone where the service is not known.
+func (i Identity) String() string {
+	if i.Service == "" {
+		return i.ID
+	}
+	return i.Service + "/" + i.ID
 }
 
 // SetEndpoint returns a copy of ep that carries the instance for balancing policies, and the instance's [Identity] on each address

@@ -3,6 +3,7 @@ package target_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,26 @@ func TestInstanceEqual(t *testing.T) {
 	}
 	if !full().Equal(full()) {
 		t.Error("equal instances differ")
+	}
+}
+
+// gRPC prints an address when it cannot be reached.
+func TestWhatAnAddressCarriesCanBeRead(t *testing.T) {
+	for want, in := range map[string]target.Instance{
+		`"identity": "user/user-1"`: full(),
+		`"identity": "10.0.0.1:80"`: {ID: "10.0.0.1:80", Address: "10.0.0.1:80"},
+	} {
+		ep := target.SetEndpoint(resolver.Endpoint{Addresses: []resolver.Address{{Addr: in.Address}}}, in)
+		if got := ep.Addresses[0].String(); !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s in it", got, want)
+		}
+		if got := ep.Attributes.String(); !strings.Contains(got, `"instance": "`+in.String()+`"`) {
+			t.Errorf("got %s", got)
+		}
+	}
+	state := target.SetState(resolver.State{}, nil)
+	if got := state.Attributes.String(); !strings.Contains(got, `"target"`) {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -233,7 +233,7 @@ func (l *Limiter) awaitReturn(ctx context.Context) {
 	}
 	l.metrics.away.Set(0)
 	l.failures.Store(0)
-	l.log.Info("Redis is back; the rate limits are counted over all instances again", "address", l.client.Options().Addr, "away", time.Since(since).Round(time.Millisecond).String())
+	l.log.Info("Redis is back; the rate limits are counted over all instances again", "address", l.client.Options().Addr, "duration", time.Since(since).Round(time.Millisecond))
 }
 
 // Check returns why calls are counted by this instance alone, nil when they are

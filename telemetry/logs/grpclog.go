@@ -11,7 +11,8 @@ import (
 
 // RouteGRPC sends gRPC's own log to a logger: its information at debug level,
 // its warnings and errors at warn, for they tell of connections, which the
-// chassis mends, and never of calls. It replaces gRPC's logger for the whole
+// chassis mends, and never of calls. What only tells that the other end went away
+// is at debug too; docs/logs.md lists it. It replaces gRPC's logger for the whole
 // process and is not synchronised with gRPC: call it once, from main or before
 // the first server or client is made. It must not be undone.
 func RouteGRPC(l *slog.Logger) {
@@ -22,9 +23,26 @@ func RouteGRPC(l *slog.Logger) {
 type grpcLogger struct{ l *slog.Logger }
 
 func (g *grpcLogger) log(level slog.Level, text func() string) {
-	if ctx := context.Background(); g.l.Enabled(ctx, level) {
-		g.l.Log(ctx, level, strings.TrimSpace(text()))
+	ctx := context.Background()
+	if !g.l.Enabled(ctx, level) {
+		return
 	}
+	said := strings.TrimSpace(text())
+	if level == slog.LevelWarn && wentAway(said) {
+		level = slog.LevelDebug
+		if !g.l.Enabled(ctx, level) {
+			return
+		}
+	}
+	g.l.Log(ctx, level, said)
+}
+
+// wentAway tells whether a warning of gRPC says no more than that the other end
+// went away. The texts are those of grpc-go v1.85.0 (server.go, and ErrConnClosing
+// of internal/transport), which has no other way to tell; that a text is not among
+// them any more shows as warnings.
+func wentAway(said string) bool {
+	return strings.Contains(said, " failed to write status: ") && strings.HasSuffix(said, "transport is closing\"")
 }
 
 func (g *grpcLogger) print(level slog.Level, args []any) {

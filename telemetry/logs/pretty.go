@@ -207,7 +207,7 @@ func (p *printer) pairs(rest [][2]string) {
 		}
 		value := f[1]
 		switch f[0] {
-		case keyLeft, keyTimeout, "duration": // slog writes a time.Duration in nanoseconds
+		case keyLeft, keyTimeout, "duration", "next_probe", "pause", "for": // slog writes a time.Duration in nanoseconds
 			value = duration(value)
 		case "client.address", "server.address":
 			if i+1 < len(rest) && strings.HasSuffix(rest[i+1][0], ".port") {

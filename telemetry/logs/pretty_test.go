@@ -29,6 +29,10 @@ func TestPrettyRendersOurLines(t *testing.T) {
 			"stack", `{"log.level":"error","message":"boom","stack":"a\n\tb\n","n":{"x":1}}`,
 			"             ERROR boom n={\"x\":1}\n    stack:\n    a\n      b\n",
 		},
+		{
+			"durations", `{"log.level":"warn","message":"out","duration":7187000000,"next_probe":1500000000,"pause":250000000,"for":30000000000,"out":2}`,
+			"             WARN  out duration=7.19s next_probe=1.5s pause=250ms for=30s out=2\n",
+		},
 		{"not JSON", "panic: oh\r\n", "panic: oh\n"},
 		{"broken JSON", `{"a":`, `{"a":` + "\n"},
 		{"not an object", `[1]`, "[1]\n"},
