@@ -1,6 +1,7 @@
 package internal
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/keelson-dev/keelson/errs"
@@ -40,6 +41,27 @@ func own(e *errs.Error, details ...errs.Detail) *errs.Error {
 }
 
 // invalid is INVALID_ARGUMENT for one field.
-func invalid(field, problem string) error {
-	return own(errs.InvalidArgument(ReasonInvalidRequest, "%s: %s", field, problem), errs.Field(field, ReasonInvalidRequest, problem))
+func invalid(field, problem string) error { return violations{{field, problem}}.err() }
+
+// violations collects what is wrong with a request, to say all of it at once.
+type violations []struct{ field, problem string }
+
+func (v *violations) add(field, problem string) {
+	*v = append(*v, struct{ field, problem string }{field, problem})
+}
+
+// err is INVALID_ARGUMENT with all violations, or nil when there are none.
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	more := ""
+	if len(v) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(v)-1)
+	}
+	details := make([]errs.Detail, len(v))
+	for i, f := range v {
+		details[i] = errs.Field(f.field, ReasonInvalidRequest, f.problem)
+	}
+	return own(errs.InvalidArgument(ReasonInvalidRequest, "%s: %s%s", v[0].field, v[0].problem, more), details...)
 }

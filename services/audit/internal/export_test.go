@@ -7,6 +7,10 @@ import (
 )
 
 // SealPage and OpenPage are page tokens.
-func SealPage(q repository.Query, position int64) string       { return sealPage(q, position) }
-func OpenPage(q repository.Query, token string) (int64, error) { return openPage(q, token) }
-func RegisterMetrics(r prometheus.Registerer) error            { _, err := newInstruments(r); return err }
+func SealPage(q repository.Query, position int64) string { return sealPage(q, position) }
+func OpenPage(q repository.Query, token string) (int64, error) {
+	var v violations
+	openPage(&q, token, &v)
+	return q.After, v.err()
+}
+func RegisterMetrics(r prometheus.Registerer) error { _, err := newInstruments(r); return err }

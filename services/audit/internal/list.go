@@ -58,38 +58,37 @@ func (h *Handler) ListChanges(ctx context.Context, req *auditv1.ListChangesReque
 // queryOf translates what a caller asked for. Rules for single fields stand in
 // audit.proto.
 func queryOf(req *auditv1.ListChangesRequest) (repository.Query, error) {
-	for field, t := range map[string]*timestamppb.Timestamp{"start_time": req.GetStartTime(), "end_time": req.GetEndTime()} {
-		if t != nil && !t.IsValid() {
-			return repository.Query{}, invalid(field, "must be a time between the years 1 and 9999")
-		}
-	}
-	q := repository.Query{
-		UserID: strings.TrimPrefix(req.GetUser(), userNames),
-		From:   timeOf(req.GetStartTime()), To: timeOf(req.GetEndTime()),
-		Limit: defaultPageSize,
-	}
+	var v violations
+	q := repository.Query{UserID: strings.TrimPrefix(req.GetUser(), userNames), Limit: defaultPageSize}
+	q.From = timeOf("start_time", req.GetStartTime(), &v)
+	q.To = timeOf("end_time", req.GetEndTime(), &v)
 	if n := int(req.GetPageSize()); n > 0 {
 		q.Limit = min(n, maxPageSize)
 	}
 	if !q.To.IsZero() && !q.From.Before(q.To) {
-		return q, invalid("end_time", "must be after start_time")
+		v.add("end_time", "must be after start_time")
 	}
 	switch strings.Join(strings.Fields(req.GetOrderBy()), " ") {
 	case "", "position":
 	case "position desc":
 		q.Desc = true
 	default:
-		return q, invalid("order_by", "must be position, or position desc for the newest first")
+		v.add("order_by", "must be position, or position desc for the newest first")
 	}
-	var err error
-	q.After, err = openPage(q, req.GetPageToken())
-	return q, err
+	if len(v) == 0 { // the token belongs to them
+		openPage(&q, req.GetPageToken(), &v)
+	}
+	return q, v.err()
 }
 
 // timeOf is the time in microseconds, as the history has it: rounded up, so that
-// a bound lies between the same changes. Absent is the zero time.
-func timeOf(t *timestamppb.Timestamp) time.Time {
-	if t == nil {
+// a bound lies between the same changes. Absent, or no time at all, is the zero time.
+func timeOf(field string, t *timestamppb.Timestamp, v *violations) time.Time {
+	switch {
+	case t == nil:
+		return time.Time{}
+	case !t.IsValid():
+		v.add(field, "must be a time between the years 1 and 9999")
 		return time.Time{}
 	}
 	return t.AsTime().Add(time.Microsecond - 1).Truncate(time.Microsecond)

@@ -22,22 +22,21 @@ func sealPage(q repository.Query, position int64) string {
 	return base64.RawURLEncoding.EncodeToString(append(raw, pageDigest(q, raw)...))
 }
 
-// openPage returns the position in a page token; 0 for none.
-func openPage(q repository.Query, token string) (int64, error) {
+// openPage sets the position in a page token, if there is one.
+func openPage(q *repository.Query, token string, v *violations) {
 	if token == "" {
-		return 0, nil
+		return
 	}
-	bad := invalid("page_token", "is not a token of this list; pass next_page_token unchanged, with the same user, start_time, end_time and order_by, or nothing for the first page")
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) < pageSum {
-		return 0, bad
+	if err == nil && len(raw) >= pageSum {
+		position, n := binary.Uvarint(raw[:len(raw)-pageSum])
+		sum := raw[len(raw)-pageSum:]
+		if raw = raw[:len(raw)-pageSum]; n == len(raw) && position > 0 && position <= 1<<62 && bytes.Equal(sum, pageDigest(*q, raw)) {
+			q.After = int64(position)
+			return
+		}
 	}
-	raw, sum := raw[:len(raw)-pageSum], raw[len(raw)-pageSum:]
-	position, n := binary.Uvarint(raw)
-	if n != len(raw) || position == 0 || position > 1<<62 || !bytes.Equal(sum, pageDigest(q, raw)) {
-		return 0, bad
-	}
-	return int64(position), nil
+	v.add("page_token", "is not a token of this list; pass next_page_token unchanged, with the same user, start_time, end_time and order_by, or nothing for the first page")
 }
 
 func pageDigest(q repository.Query, position []byte) []byte {

@@ -43,7 +43,7 @@ func Run(ctx context.Context, args []string) error {
 // Options are what the audit service wants of its chassis.
 func Options() []keelson.Option {
 	return []keelson.Option{
-		keelson.WithErrorDomain(Domain), keelson.WithErrors(Errors()),
+		keelson.WithErrorDomain(Domain), keelson.WithErrors(Errors()), keelson.WithChecks(check),
 		keelson.WithUnaryInterceptors(deadline.UnaryReserve(storeUnavailable("the store did not answer in time; try again"))),
 	}
 }

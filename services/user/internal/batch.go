@@ -33,11 +33,16 @@ func newImportItem(req *userv1.ImportUsersRequest) importItem {
 		return importItem{end: invalid("start", "comes once, as the first message")}
 	case in == nil:
 		return importItem{end: invalid("item", "must be set")}
-	case in.GetSequence() < 0:
-		return importItem{sequence: in.GetSequence(), bad: invalid("sequence", "must not be negative")}
 	}
 	item := importItem{sequence: in.GetSequence(), digest: digestOf(in)}
 	item.user, item.bad = newUser(in.GetUser(), in.GetUserId(), "")
+	if item.sequence < 0 {
+		var v violations
+		v.add("sequence", "must not be negative")
+		if item.bad = v.take(item.bad); item.bad == nil {
+			item.bad = v.err()
+		}
+	}
 	return item
 }
 

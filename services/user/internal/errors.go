@@ -121,6 +121,18 @@ func (v *violations) add(field, format string, args ...any) {
 	*v = append(*v, violation{field, fmt.Sprintf(format, args...)})
 }
 
+// take adds what an error says about fields, and returns any other error.
+func (v *violations) take(err error) error {
+	var e *errs.Error
+	if !errors.As(err, &e) || e.Reason() != ReasonInvalidRequest {
+		return err
+	}
+	for _, f := range e.Fields() {
+		v.add(f.GetField(), "%s", f.GetDescription())
+	}
+	return nil
+}
+
 // err is INVALID_ARGUMENT with all violations, or nil when there are none.
 func (v violations) err() error {
 	if len(v) == 0 {

@@ -29,16 +29,9 @@ func (h *Handler) GetUser(ctx context.Context, req *userv1.GetUserRequest) (*use
 
 // BatchGetUsers returns all of the users or none (AIP-231).
 func (h *Handler) BatchGetUsers(ctx context.Context, req *userv1.BatchGetUsersRequest) (*userv1.BatchGetUsersResponse, error) {
-	names := req.GetNames()
-	if len(names) == 0 || len(names) > maxBatch {
-		return nil, invalid("names", "must be 1 to %d names; has %d", maxBatch, len(names))
-	}
-	ids := make([]string, len(names))
-	for i, name := range names {
-		var err error
-		if ids[i], err = parseName(fmt.Sprintf("names[%d]", i), name); err != nil {
-			return nil, err
-		}
+	ids, err := idsOf(req.GetNames())
+	if err != nil {
+		return nil, err
 	}
 	users, err := h.store.BatchGet(ctx, ids)
 	if missing := (*repository.NotFoundError)(nil); errors.As(err, &missing) {
@@ -52,9 +45,26 @@ func (h *Handler) BatchGetUsers(ctx context.Context, req *userv1.BatchGetUsersRe
 	return &userv1.BatchGetUsersResponse{Users: toProtos(users)}, nil
 }
 
+// idsOf returns the IDs in the names of a batch.
+func idsOf(names []string) ([]string, error) {
+	if len(names) == 0 || len(names) > maxBatch {
+		return nil, invalid("names", "must be 1 to %d names; has %d", maxBatch, len(names))
+	}
+	var v violations
+	ids := make([]string, len(names))
+	for i, name := range names {
+		var err error
+		ids[i], err = parseName(fmt.Sprintf("names[%d]", i), name)
+		if err = v.take(err); err != nil {
+			return nil, err
+		}
+	}
+	return ids, v.err()
+}
+
 // ListUsers returns one page (AIP-132, AIP-158, AIP-160).
 func (h *Handler) ListUsers(ctx context.Context, req *userv1.ListUsersRequest) (*userv1.ListUsersResponse, error) {
-	q, err := h.queryOf(req)
+	q, err := h.filters.queryOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -96,27 +106,25 @@ func (h *Handler) listSmall(ctx context.Context, q repository.Query) (repository
 	}
 }
 
-func (h *Handler) queryOf(req *userv1.ListUsersRequest) (repository.Query, error) {
-	limit, err := pageSize(req.GetPageSize())
-	if err != nil {
-		return repository.Query{}, err
+func (p *filterParser) queryOf(req *userv1.ListUsersRequest) (repository.Query, error) {
+	limit, badSize := pageSize(req.GetPageSize())
+	filter, badFilter := p.parse("filter", req.GetFilter())
+	order, parts, badOrder := parseOrder(req.GetOrderBy())
+	var after []string
+	var badToken error
+	if badFilter == nil && badOrder == nil { // the token belongs to them
+		after, badToken = openPage(req, parts)
 	}
-	filter, err := h.filters.parse("filter", req.GetFilter())
-	if err != nil {
-		return repository.Query{}, err
-	}
-	order, parts, err := parseOrder(req.GetOrderBy())
-	if err != nil {
-		return repository.Query{}, err
-	}
-	after, err := openPage(req, parts)
-	if err != nil {
-		return repository.Query{}, err
+	var v violations
+	for _, err := range []error{badSize, badFilter, badOrder, badToken} {
+		if err := v.take(err); err != nil {
+			return repository.Query{}, err
+		}
 	}
 	return repository.Query{
 		Filter: filter, Order: order, After: after, Limit: limit, ShowDeleted: req.GetShowDeleted(),
 		// Who watches after a list begins at its first page: only that one
 		// needs the revision to be exact.
 		Exact: after == nil,
-	}, nil
+	}, v.err()
 }

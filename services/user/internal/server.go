@@ -28,8 +28,11 @@ func Run(ctx context.Context, args []string) error {
 	if err := keelson.LoadConfig(&cfg, args); err != nil {
 		return err
 	}
-	service, err := keelson.New(Name, cfg.Config, keelson.WithErrorDomain(Domain),
-		keelson.WithUnaryInterceptors(deadline.UnaryReserve(errStoreSlow())))
+	opts, err := Options()
+	if err != nil {
+		return err
+	}
+	service, err := keelson.New(Name, cfg.Config, opts...)
 	if err != nil {
 		return err
 	}
@@ -37,6 +40,18 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	return service.Run(ctx)
+}
+
+// Options are what the user service wants of its chassis.
+func Options() ([]keelson.Option, error) {
+	filters, err := newFilterParser()
+	if err != nil {
+		return nil, err
+	}
+	return []keelson.Option{
+		keelson.WithErrorDomain(Domain), keelson.WithChecks(filters.check),
+		keelson.WithUnaryInterceptors(deadline.UnaryReserve(errStoreSlow())),
+	}, nil
 }
 
 // Register adds the user service to a chassis service: its methods, its store

@@ -68,11 +68,7 @@ type watcher struct {
 
 // WatchUsers streams changes (see the contract in user.proto).
 func (h *Handler) WatchUsers(req *userv1.WatchUsersRequest, stream grpc.ServerStreamingServer[userv1.WatchUsersResponse]) error {
-	filter, err := h.filters.parse("filter", req.GetFilter())
-	if err != nil {
-		return err
-	}
-	initial, err := wantsInitialState(req)
+	filter, initial, err := h.filters.parseWatch(req)
 	if err != nil {
 		return err
 	}
@@ -100,6 +96,26 @@ func (h *Handler) WatchUsers(req *userv1.WatchUsersRequest, stream grpc.ServerSt
 	err = h.status(err)
 	h.metrics.watchEnded(errs.Reason(err))
 	return err
+}
+
+// parseWatch returns what a watch is to see, and whether it begins with the users
+// as they are.
+func (p *filterParser) parseWatch(req *userv1.WatchUsersRequest) (filter repository.Filter, initial bool, err error) {
+	filter, badFilter := p.parse("filter", req.GetFilter())
+	initial, badStart := wantsInitialState(req)
+	var badRevision error
+	if token := req.GetStartRevision(); token != "" {
+		if _, _, err := openRevision(token); err != nil {
+			badRevision = invalid("start_revision", "is not a revision of this service; pass it unchanged, or nothing to begin anew")
+		}
+	}
+	var v violations
+	for _, err := range []error{badFilter, badStart, badRevision} {
+		if err := v.take(err); err != nil {
+			return nil, false, err
+		}
+	}
+	return filter, initial, v.err()
 }
 
 // wantsInitialState reports whether the watch begins with the users as they
@@ -140,7 +156,7 @@ func (w *watcher) start(initial bool, token string) error {
 func (w *watcher) startAt(token string) error {
 	epoch, revision, err := openRevision(token)
 	if err != nil {
-		return invalid("start_revision", "is not a revision of this service; pass it unchanged, or nothing to begin anew")
+		return err
 	}
 	unknown := own(errs.OutOfRange(ReasonRevisionUnknown, "the revision is not one of this store, which was restored or replaced; list the users again and watch from the revision of the list"))
 	if epoch != w.epoch {

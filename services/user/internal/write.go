@@ -12,26 +12,36 @@ import (
 
 // CreateUser creates a user (AIP-133).
 func (h *Handler) CreateUser(ctx context.Context, req *userv1.CreateUserRequest) (*userv1.User, error) {
-	w, err := newWrite(userv1.UserService_CreateUser_FullMethodName, req, "")
-	if err != nil {
-		return nil, err
-	}
-	u, err := newUser(req.GetUser(), req.GetUserId(), "")
+	u, w, err := parseCreate(req)
 	if err != nil {
 		return nil, err
 	}
 	return h.answer(h.store.Create(ctx, u, w))
 }
 
+func parseCreate(req *userv1.CreateUserRequest) (repository.User, repository.Write, error) {
+	var v violations
+	u, err := newUser(req.GetUser(), req.GetUserId(), "")
+	if err = v.take(err); err != nil {
+		return u, repository.Write{}, err
+	}
+	w, err := newWrite(userv1.UserService_CreateUser_FullMethodName, req, "")
+	if err = v.take(err); err == nil {
+		err = v.err()
+	}
+	return u, w, err
+}
+
 // newUser checks a user to create; id may be empty. prefix is put before the
 // paths of fields.
 func newUser(in *userv1.User, id, prefix string) (repository.User, error) {
 	var v violations
+	var u repository.User
 	if in == nil {
 		v.add(prefix+"user", "must be set")
-		return repository.User{}, v.err()
+	} else {
+		u = contentOf(in, prefix+"user.", &v)
 	}
-	u := contentOf(in, prefix+"user.", &v)
 	if id != "" && !validID(id) {
 		v.add(prefix+"user_id", idHint)
 	}
@@ -49,28 +59,34 @@ func newUser(in *userv1.User, id, prefix string) (repository.User, error) {
 
 // UpdateUser changes the fields that the mask names (AIP-134).
 func (h *Handler) UpdateUser(ctx context.Context, req *userv1.UpdateUserRequest) (*userv1.User, error) {
-	if req.GetUser() == nil {
-		return nil, invalid("user", "must be set")
-	}
-	id, err := parseName("user.name", req.GetUser().GetName())
+	id, c, w, err := parseUpdate(req)
 	if err != nil {
 		return nil, err
 	}
-	w, err := newWrite(userv1.UserService_UpdateUser_FullMethodName, req, req.GetUser().GetEtag())
-	if err != nil {
-		return nil, err
-	}
-	var v violations
-	c := changeOf(req.GetUser(), req.GetUpdateMask().GetPaths(), &v)
 	insert, missing := insertOf(req, id)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
 	res, err := h.store.Update(ctx, id, c.apply, insert, w)
 	if missing != nil && errors.Is(err, repository.ErrNotFound) {
 		return nil, missing
 	}
 	return h.answer(res, err)
+}
+
+func parseUpdate(req *userv1.UpdateUserRequest) (id string, c change, w repository.Write, err error) {
+	var v violations
+	if req.GetUser() == nil {
+		v.add("user", "must be set")
+	} else {
+		id, err = parseName("user.name", req.GetUser().GetName())
+		if err = v.take(err); err != nil {
+			return "", c, w, err
+		}
+		c = changeOf(req.GetUser(), req.GetUpdateMask().GetPaths(), &v)
+	}
+	w, err = newWrite(userv1.UserService_UpdateUser_FullMethodName, req, req.GetUser().GetEtag())
+	if err = v.take(err); err == nil {
+		err = v.err()
+	}
+	return id, c, w, err
 }
 
 // insertOf is the user that allow_missing creates when there is none, or why it
@@ -141,10 +157,15 @@ type namedRequest interface {
 }
 
 func namedWrite(method string, req namedRequest) (id string, w repository.Write, err error) {
-	if id, err = parseName("name", req.GetName()); err != nil {
+	var v violations
+	id, err = parseName("name", req.GetName())
+	if err = v.take(err); err != nil {
 		return "", w, err
 	}
 	w, err = newWrite(method, req, req.GetEtag())
+	if err = v.take(err); err == nil {
+		err = v.err()
+	}
 	return id, w, err
 }
 
