@@ -30,6 +30,16 @@ func details() []struct {
 	}
 }
 
+// parts are the messages inside details, and what each tells.
+func parts() map[string]string {
+	return map[string]string{
+		"google.rpc.BadRequest.FieldViolation":     "One field that is wrong.",
+		"google.rpc.QuotaFailure.Violation":        "One limit that was exceeded.",
+		"google.rpc.PreconditionFailure.Violation": "One condition that does not hold.",
+		"google.rpc.Help.Link":                     "One place to read.",
+	}
+}
+
 // statusName is both the message and the schema of errors.
 const statusName = "google.rpc.Status"
 
@@ -55,6 +65,14 @@ func detailsSchema(s *schemas) *object {
 func detail(s *schemas) *object {
 	all := []any{s.refer("google.protobuf.Any", anyMessage)}
 	for _, d := range details() {
+		for i := range d.message.Messages().Len() {
+			part := d.message.Messages().Get(i)
+			if text := parts()[string(part.FullName())]; text != "" {
+				s.refer(string(part.FullName()), func() *object {
+					return newObject("type", "object", "description", text).merge(s.object(part, output, nil))
+				})
+			}
+		}
 		name := string(d.message.FullName())
 		known := s.refer(name, func() *object {
 			made := s.object(d.message, output, nil)
