@@ -121,7 +121,7 @@ func TestALostConnectionTellsNothingOfTheInside(t *testing.T) {
 	}
 }
 
-func TestMessagesThatAreTooLargeFailAsTheyDoDirectly(t *testing.T) {
+func TestMessagesThatAreTooLargeSaySo(t *testing.T) {
 	ways(t, func(t *testing.T, start func(handler, ...func(*setup)) (*gateway, *fake)) {
 		g, f := start(echo)
 		for _, method := range []string{unaryMethod, watchMethod, bidiMethod} {
@@ -129,9 +129,7 @@ func TestMessagesThatAreTooLargeFailAsTheyDoDirectly(t *testing.T) {
 			if err := s.SendMsg(wrapperspb.String(strings.Repeat("x", 5<<20))); err != nil && !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
-			if err := s.end(); errCode(err) != codes.ResourceExhausted {
-				t.Errorf("%s: a request that is too large ended with %v", method, err)
-			}
+			wantError(t, s.end(), codes.ResourceExhausted, errs.ReasonRequestTooLarge)
 		}
 		f.answer(func(_ string, ss grpc.ServerStream) error {
 			if _, err := receive(ss); err != nil {
@@ -145,9 +143,7 @@ func TestMessagesThatAreTooLargeFailAsTheyDoDirectly(t *testing.T) {
 			if err := s.CloseSend(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.end(); errCode(err) != codes.ResourceExhausted {
-				t.Errorf("%s: an answer that is too large ended with %v", method, err)
-			}
+			wantError(t, s.end(), codes.ResourceExhausted, errs.ReasonResponseTooLarge)
 		}
 	})
 }

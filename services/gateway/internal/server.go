@@ -24,6 +24,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/console"
 	"github.com/keelson-dev/keelson/edge"
+	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 )
 
 // Name is the name under which the gateway is registered and found.
@@ -88,7 +89,7 @@ func New(cfg Config, opts ...Option) (*Gateway, error) {
 	for _, o := range opts {
 		o.apply(g)
 	}
-	var names []string
+	names := []string{platformv1.PlatformService_ServiceDesc.ServiceName} // its Go type has no comments
 	for _, s := range cfg.Services {
 		names = append(names, s.Service)
 	}
