@@ -28,7 +28,7 @@ func packets(name, what string, cut func(*platform.Network, int) error) Row {
 		Name: name, Promise: what + ": as for SIGSTOP; every call ends by its deadline",
 		Needs: []Need{Packets},
 		Short: Params{Before: 3 * time.Second, Fault: 6 * time.Second, After: time.Second, Limit: 30 * time.Second},
-		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 13 * time.Minute, Limit: 30 * time.Second},
+		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 14 * time.Minute, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
 			v := e.Victim()
 			e.Begin(what)

@@ -82,7 +82,7 @@ func freezeRow() Row {
 	return Row{
 		Name: "sigstop", Promise: "SIGSTOP of an instance, then SIGCONT: only calls sent to it before it left rotation are lost, none of the hedged; out within 2 s, back within 30 s",
 		Short: Params{Before: 3 * time.Second, Fault: 8 * time.Second, After: 2 * time.Second, Limit: 30 * time.Second},
-		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 13 * time.Minute, Limit: 30 * time.Second},
+		Full:  Params{Before: 30 * time.Second, Fault: time.Minute, After: 14 * time.Minute, Limit: 30 * time.Second},
 		Inject: func(ctx context.Context, e *Env) error {
 			v := e.Victim()
 			e.Begin("SIGSTOP of " + v.ID)
