@@ -17,6 +17,9 @@ type dependency struct {
 	failing bool
 	message string
 	since   time.Time
+	added   time.Time
+	well    bool // it was once
+	told    bool // that it fails, as a warning
 	polled  bool // a goroutine of Run polls it
 }
 
@@ -66,8 +69,26 @@ func (h *Health) poll(ctx context.Context, d *dependency) {
 		case <-timer.C:
 		}
 		h.checkOnce(ctx, d)
-		timer.Reset(jitter(h.cfg.Interval))
+		wait := h.cfg.Interval
+		if h.starting(d) {
+			wait /= startPace
+		}
+		timer.Reset(jitter(wait))
 	}
+}
+
+// startPace is how much more often a dependency is checked that starts.
+const startPace = 10
+
+// starting tells whether a dependency was never well and still has time for it.
+func (h *Health) starting(d *dependency) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.startingLocked(d)
+}
+
+func (h *Health) startingLocked(d *dependency) bool {
+	return !d.well && time.Since(d.added) < h.cfg.Grace
 }
 
 // checkOnce runs one check. A check that does not return in time is reported as
@@ -128,13 +149,21 @@ func (h *Health) Tell(name string, err error) {
 func (h *Health) report(d *dependency, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if failing := err != nil; failing != d.failing || !d.checked {
+	failing := err != nil
+	changed := failing != d.failing || !d.checked
+	d.well = d.well || !failing
+	if changed {
 		d.failing, d.checked, d.since = failing, true, time.Now()
-		if failing {
-			h.log.Warn("health: dependency degraded", "dependency", d.name, "error", err.Error())
-		} else {
-			h.log.Info("health: dependency ok", "dependency", d.name)
-		}
+	}
+	switch {
+	case !failing && changed:
+		d.told = false
+		h.log.Info("health: dependency ok", "dependency", d.name)
+	case failing && !d.told && !h.startingLocked(d):
+		d.told = true
+		h.log.Warn("health: dependency degraded", "dependency", d.name, "error", err.Error())
+	case failing && changed:
+		h.log.Info("health: dependency not ready yet", "dependency", d.name, "error", err.Error())
 	}
 	d.message = ""
 	if err != nil {

@@ -29,6 +29,10 @@ type Config struct {
 	Interval time.Duration
 	// Timeout bounds one check of a dependency. Zero: 2 s.
 	Timeout time.Duration
+	// Grace is how long a dependency that was never well has for it: until then it
+	// is checked ten times as often and logged as not ready yet; only after that
+	// its failure is a warning. Readiness shows it from the first check. Zero: 5 s.
+	Grace time.Duration
 	// MaxWatches is how many Watch streams may be open at once; more are
 	// answered RESOURCE_EXHAUSTED. Zero: 65,536.
 	MaxWatches int
@@ -40,6 +44,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout <= 0 {
 		c.Timeout = 2 * time.Second
+	}
+	if c.Grace <= 0 {
+		c.Grace = 5 * time.Second
 	}
 	if c.MaxWatches <= 0 {
 		c.MaxWatches = 65536
@@ -252,7 +259,7 @@ func (h *Health) Dependency(name string, check func(ctx context.Context) error) 
 			return
 		}
 	}
-	h.dependencies = append(h.dependencies, &dependency{name: name, check: check, message: "not checked yet", since: time.Now()})
+	h.dependencies = append(h.dependencies, &dependency{name: name, check: check, message: "not checked yet", since: time.Now(), added: time.Now()})
 	select {
 	case h.added <- struct{}{}:
 	default:

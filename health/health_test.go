@@ -1,11 +1,14 @@
 package health_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -311,6 +314,56 @@ func TestADependencyOnlyDegrades(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A start is no degradation: what was never well is a warning only after its grace.
+func TestADependencyThatStartsIsNoWarning(t *testing.T) {
+	for name, tc := range map[string]struct {
+		wellAfter time.Duration
+		failsAt   time.Duration // again
+		want      string
+	}{
+		"is well soon":         {time.Second, time.Hour, "INFO not ready yet, INFO ok"},
+		"and fails later":      {time.Second, 20 * time.Second, "INFO not ready yet, INFO ok, WARN degraded"},
+		"is well at once":      {0, 2 * time.Second, "INFO ok, WARN degraded"},
+		"is never well":        {time.Hour, time.Hour, "INFO not ready yet, WARN degraded"},
+		"is well after a time": {30 * time.Second, time.Hour, "INFO not ready yet, WARN degraded, INFO ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				h := health.New(health.Config{}, health.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				began := time.Now()
+				h.Dependency("backend", func(context.Context) error {
+					if past := time.Since(began); past < tc.wellAfter || past > tc.failsAt {
+						return errors.New("nobody there")
+					}
+					return nil
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- h.Run(ctx) }()
+				synctest.Wait()
+				if r := h.Report(false); (r.Status == "degraded") != (tc.wellAfter > 0) {
+					t.Errorf("readiness says %s", r.Status)
+				}
+				<-time.After(5 * time.Second)
+				if r := h.Report(false); (r.Status == "degraded") != (tc.wellAfter > 4*time.Second) && tc.failsAt > time.Minute {
+					t.Errorf("after the grace readiness says %s", r.Status)
+				}
+				<-time.After(time.Minute)
+				cancel()
+				<-done
+				var got []string
+				for _, m := range regexp.MustCompile(`level=(\w+) msg="health: dependency ([^"]+)"`).FindAllStringSubmatch(log.String(), -1) {
+					got = append(got, m[1]+" "+m[2])
+				}
+				if text := strings.Join(got, ", "); text != tc.want {
+					t.Errorf("logged %q, want %q", text, tc.want)
+				}
+			})
+		})
+	}
 }
 
 func TestWhatIsToldOfADependencyShowsAtOnce(t *testing.T) {
