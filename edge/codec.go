@@ -7,7 +7,6 @@ import (
 	"connectrpc.com/vanguard"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/keelson-dev/keelson/edge/internal/rest"
 	"github.com/keelson-dev/keelson/errs"
@@ -17,18 +16,15 @@ import (
 // ignored, as by Connect's own servers.
 type jsonCodec struct {
 	vanguard.JSONCodec
-	contract *dynamicpb.Types
+	types *rest.Types // nil: not the service's
 }
 
 func newJSON(types vanguard.TypeResolver) vanguard.Codec {
-	c := jsonCodec{JSONCodec: vanguard.JSONCodec{
+	own, _ := types.(*rest.Types)
+	return jsonCodec{vanguard.JSONCodec{
 		MarshalOptions:   protojson.MarshalOptions{Resolver: types},
 		UnmarshalOptions: protojson.UnmarshalOptions{Resolver: types, DiscardUnknown: true},
-	}}
-	if r, ok := types.(*resolver); ok {
-		c.contract = r.Types
-	}
-	return c
+	}, own}
 }
 
 // Unmarshal implements vanguard.Codec. What does not decode it panics with, see
@@ -42,8 +38,10 @@ func (c jsonCodec) Unmarshal(data []byte, msg proto.Message) error {
 
 // explain says what is wrong with JSON that is no message.
 func (c jsonCodec) explain(data []byte, msg proto.Message, why error) *errs.Error {
-	if said := rest.Explain(data, msg.ProtoReflect(), c.contract); said != nil {
-		return said
+	if c.types != nil {
+		if said := c.types.Explain(data, msg.ProtoReflect()); said != nil {
+			return said
+		}
 	}
 	return errs.InvalidArgument(errs.ReasonInvalidRequest, "the request is no JSON of %s: %v", msg.ProtoReflect().Descriptor().FullName(), why)
 }

@@ -102,7 +102,7 @@ func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.
 		services = append(services, vanguard.NewServiceWithSchema(plainService{s}, http.HandlerFunc(e.inner),
 			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC),
 			vanguard.WithTargetCodecs(vanguard.CodecProto),
-			vanguard.WithTypeResolver(newResolver(s)),
+			vanguard.WithTypeResolver(rest.NewTypes(s)),
 			vanguard.WithMaxMessageBufferBytes(e.maxBuffer)))
 	}
 	t, err := vanguard.NewTranscoder(services,

@@ -37,6 +37,14 @@ func (x *exchange) fail(f *fault) {
 	x.failWith(x.status(f), f.http)
 }
 
+// encode returns what writes JSON: with the types of the method, if there is one.
+func (x *exchange) encode() *encoder {
+	if x.route != nil {
+		return &x.route.encode
+	}
+	return &x.rt.encode
+}
+
 // status returns the status that a fault is.
 func (x *exchange) status(f *fault) *status.Status { return errs.Status(f.err, x.domain(), x.id) }
 
@@ -68,7 +76,7 @@ func (x *exchange) failWith(st *status.Status, code int) {
 		h.Set("Www-Authenticate", "Bearer")
 	}
 	h.Set("Cache-Control", "no-store")
-	body := x.rt.encode.status(st)
+	body := x.encode().status(st)
 	h.Set("Content-Type", typeJSON)
 	if x.accept.problem() {
 		h.Set("Content-Type", typeProblem)
@@ -183,14 +191,14 @@ func (x *exchange) problem(st *status.Status, code int) []byte {
 			}
 		case a.MessageIs((*errdetails.RetryInfo)(nil)), a.MessageIs((*errdetails.RequestInfo)(nil)):
 		default:
-			if raw, err := x.rt.encode.message(a); err == nil {
+			if raw, err := x.encode().message(a); err == nil {
 				p.Details = append(p.Details, raw)
 			}
 		}
 	}
 	raw, err := json.Marshal(p)
 	if err != nil {
-		return x.rt.encode.status(st)
+		return x.encode().status(st)
 	}
 	return raw
 }

@@ -94,7 +94,7 @@ func (x *exchange) tooLarge(limit int64, sent bool) *fault {
 }
 
 func tooLarge(limit int64, format string) *fault {
-	err := errs.ResourceExhausted(ReasonRequestTooLarge, format, limit).With(errs.Meta("limit_bytes", strconv.FormatInt(limit, 10)))
+	err := errs.ResourceExhausted(ReasonRequestTooLarge, format, limit).With(errs.Meta("max_bytes", strconv.FormatInt(limit, 10)))
 	return &fault{http: http.StatusRequestEntityTooLarge, err: err}
 }
 

@@ -21,7 +21,7 @@ const maxNested = 100
 
 // decoder reads JSON bodies.
 type decoder struct {
-	types   *types
+	types   *Types
 	lenient bool // fields that are not known are no fault
 }
 

@@ -18,11 +18,12 @@ import (
 // encoder writes messages as JSON, on one line, always the same bytes for the
 // same message.
 type encoder struct {
-	types  *types
+	types  *Types
 	opaque protoreflect.MessageDescriptor // what stands in for types that are not known
 }
 
-func newEncoder(t *types) (*encoder, error) {
+// newOpaque describes what stands in for types that are not known.
+func newOpaque() (protoreflect.MessageDescriptor, error) {
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name: proto.String("keelson/edge/opaque.proto"), Package: proto.String("keelson.edge"), Syntax: proto.String("proto3"),
 		MessageType: []*descriptorpb.DescriptorProto{{
@@ -36,7 +37,7 @@ func newEncoder(t *types) (*encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe opaque messages: %w", err)
 	}
-	return &encoder{types: t, opaque: file.Messages().Get(0)}, nil
+	return file.Messages().Get(0), nil
 }
 
 // message returns a message as JSON. A message in an Any whose type is not known
@@ -90,7 +91,7 @@ func (e *encoder) field(m protoreflect.Message, fd protoreflect.FieldDescriptor)
 // shown is opaque.
 func (e *encoder) withOpaque(m proto.Message) ([]byte, error) {
 	c := proto.Clone(m)
-	o := &opaqueTypes{types: e.types, mt: dynamicpb.NewMessageType(e.opaque), urls: map[string]bool{}}
+	o := &opaqueTypes{Types: e.types, mt: dynamicpb.NewMessageType(e.opaque), urls: map[string]bool{}}
 	o.find(c.ProtoReflect())
 	o.replace = true
 	o.find(c.ProtoReflect())
@@ -99,7 +100,7 @@ func (e *encoder) withOpaque(m proto.Message) ([]byte, error) {
 
 // opaqueTypes is a resolver to which some types are bytes.
 type opaqueTypes struct {
-	*types
+	*Types
 	mt      protoreflect.MessageType
 	urls    map[string]bool
 	replace bool
@@ -110,7 +111,7 @@ func (o *opaqueTypes) FindMessageByURL(url string) (protoreflect.MessageType, er
 	if o.urls[url] {
 		return o.mt, nil
 	}
-	return o.types.FindMessageByURL(url)
+	return o.Types.FindMessageByURL(url)
 }
 
 // find visits every Any in a message: at first to see which types cannot be
@@ -174,12 +175,12 @@ func (o *opaqueTypes) any(m protoreflect.Message) {
 
 // inner returns the message in an Any when it can be shown.
 func (o *opaqueTypes) inner(url string, value []byte) (protoreflect.Message, error) {
-	mt, err := o.types.FindMessageByURL(url)
+	mt, err := o.Types.FindMessageByURL(url)
 	if err != nil {
 		return nil, err
 	}
 	m := mt.New()
-	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: o.types}).Unmarshal(value, m.Interface()); err != nil {
+	if err := (proto.UnmarshalOptions{AllowPartial: true, Resolver: o.Types}).Unmarshal(value, m.Interface()); err != nil {
 		return nil, err
 	}
 	if m.Descriptor().FullName() == anyName || !isOneValue(m.Descriptor()) {

@@ -4,21 +4,15 @@ import (
 	"errors"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/keelson-dev/keelson/errs"
 )
 
 // Explain says what is wrong with JSON that another protocol could not read as a
 // message: the same as REST says of such a body, but that fields which are not known
-// are no fault. contract has the types inside an Any; nil: those that are linked. It
-// returns nil where REST finds nothing wrong.
-func Explain(raw []byte, m protoreflect.Message, contract *dynamicpb.Types) *errs.Error {
-	if contract == nil {
-		contract = dynamicpb.NewTypes(&protoregistry.Files{})
-	}
-	d := decoder{types: &types{contract}, lenient: true}
+// are no fault. It returns nil where REST finds nothing wrong.
+func (t *Types) Explain(raw []byte, m protoreflect.Message) *errs.Error {
+	d := decoder{types: t, lenient: true}
 	doc := document{raw: raw, line: 1}
 	bad := doc.syntax("")
 	if bad.count == 0 {

@@ -67,7 +67,7 @@ func (rt *Router) Fill(method, query string, body []byte) (proto.Message, error)
 			continue
 		}
 		m := r.in.New()
-		bad := rt.decode.body(m, r.bodyField, document{raw: body, line: 1})
+		bad := r.decode.body(m, r.bodyField, document{raw: body, line: 1})
 		bad.join(r.fillQuery(m, query))
 		if f := bad.fault(); f != nil {
 			return nil, f.err
@@ -78,8 +78,8 @@ func (rt *Router) Fill(method, query string, body []byte) (proto.Message, error)
 	return nil, errs.NotFound("X", "no %s", method)
 }
 
-// JSON writes a message.
-func (rt *Router) JSON(m proto.Message) ([]byte, error) { return rt.encode.message(m) }
+// JSON writes a message of the first service.
+func (rt *Router) JSON(m proto.Message) ([]byte, error) { return rt.routes[0].encode.message(m) }
 
 // Quality parses Accept and returns how much a type is wanted.
 func Quality(header, mediaType string) float64 {

@@ -24,6 +24,8 @@ type route struct {
 	method    protoreflect.MethodDescriptor
 	procedure string
 	in, out   protoreflect.MessageType
+	decode    decoder
+	encode    encoder
 
 	variables []fieldPath // of the template's variables, in their order
 	hasBody   bool
@@ -121,7 +123,7 @@ func newRoute(md protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*ro
 	r := &route{
 		verb: verb, template: t, method: md,
 		procedure: "/" + string(md.Parent().FullName()) + "/" + string(md.Name()),
-		in:        messageType(md.Input()), out: messageType(md.Output()),
+		in:        typeOf(md.Input()), out: typeOf(md.Output()),
 		bound: map[string]bool{},
 	}
 	if err := errors.Join(r.bindPath(), r.bindBody(rule.GetBody()), r.bindResponse(rule.GetResponseBody())); err != nil {

@@ -85,8 +85,7 @@ type Router struct {
 	root              node
 	routes            []*route
 	request, response headerSet
-	decode            decoder
-	encode            *encoder
+	encode            encoder // for what has no route
 }
 
 // New makes the router of a contract. The router is never nil and serves all
@@ -95,19 +94,19 @@ type Router struct {
 // there, and of two routes that are the same which two methods have them (the
 // first by service and method name is served).
 func New(c Config) (*Router, error) {
-	t := newTypes(c.Services)
-	encode, err := newEncoder(t)
+	opaque, err := newOpaque()
 	faults := []error{err}
 	rt := &Router{
-		config: c.withDefaults(), decode: decoder{types: t}, encode: encode,
+		config: c.withDefaults(), encode: encoder{NewTypes(nil), opaque},
 		request: newHeaderSet(c.RequestHeaders), response: newHeaderSet(c.ResponseHeaders),
 	}
 	services := slices.SortedFunc(slices.Values(c.Services), func(a, b protoreflect.ServiceDescriptor) int {
 		return cmp.Compare(a.FullName(), b.FullName())
 	})
 	for _, sd := range services {
+		types := NewTypes(sd)
 		for i := range sd.Methods().Len() {
-			if err := rt.add(sd.Methods().Get(i)); err != nil {
+			if err := rt.add(sd.Methods().Get(i), types); err != nil {
 				faults = append(faults, fmt.Errorf("method %s: %w", sd.Methods().Get(i).FullName(), err))
 			}
 		}
@@ -117,7 +116,7 @@ func New(c Config) (*Router, error) {
 }
 
 // add adds the routes of a method.
-func (rt *Router) add(md protoreflect.MethodDescriptor) error {
+func (rt *Router) add(md protoreflect.MethodDescriptor, types *Types) error {
 	rules, err := options(md)
 	if err != nil {
 		return err
@@ -134,6 +133,7 @@ func (rt *Router) add(md protoreflect.MethodDescriptor) error {
 			faults = append(faults, err)
 			continue
 		}
+		r.decode, r.encode = decoder{types: types}, encoder{types, rt.encode.opaque}
 		rt.routes = append(rt.routes, r)
 	}
 	return errors.Join(faults...)

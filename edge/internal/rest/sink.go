@@ -39,7 +39,7 @@ func (s *eventSink) end(st *status.Status) []byte {
 	if token, ok := errorInfo(st).GetMetadata()[errs.MetaResumeToken]; ok && s.x.route.resume != nil {
 		id = &token
 	}
-	return event("error", id, s.x.rt.encode.status(st))
+	return event("error", id, s.x.encode().status(st))
 }
 
 func (s *eventSink) heartbeat() string { return ":\n\n" }
@@ -73,7 +73,7 @@ func (s *lineSink) message(m protoreflect.Message) ([]byte, error) {
 func (s *lineSink) end(st *status.Status) []byte {
 	data := []byte(`{"code":0}`)
 	if st.Code() != codes.OK {
-		data = s.x.rt.encode.status(st)
+		data = s.x.encode().status(st)
 	}
 	return append(append([]byte(`{"status":`), data...), "}\n"...)
 }
@@ -83,7 +83,7 @@ func (s *lineSink) heartbeat() string { return "" }
 // json returns a message of the answer, or the field of it that is the answer.
 func (x *exchange) json(m protoreflect.Message) ([]byte, error) {
 	if fd := x.route.response; fd != nil {
-		return x.rt.encode.field(m, fd)
+		return x.route.encode.field(m, fd)
 	}
-	return x.rt.encode.message(m.Interface())
+	return x.route.encode.message(m.Interface())
 }

@@ -74,7 +74,7 @@ func TestLimitsSayWhatTheyCount(t *testing.T) {
 				headers = []string{"Content-Encoding", c.encoding}
 			}
 			r := s.do("POST", "/v1/shelves", c.body, headers...)
-			if r.StatusCode != http.StatusRequestEntityTooLarge || r.reason(t) != "REQUEST_TOO_LARGE" || !strings.Contains(r.body, c.says) || !strings.Contains(r.body, `"limit_bytes":"100"`) {
+			if r.StatusCode != http.StatusRequestEntityTooLarge || r.reason(t) != "REQUEST_TOO_LARGE" || !strings.Contains(r.body, c.says) || !strings.Contains(r.body, `"max_bytes":"100"`) {
 				t.Errorf("%d %s", r.StatusCode, r.body)
 			}
 		})

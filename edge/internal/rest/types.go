@@ -9,72 +9,87 @@ import (
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
-// messageType returns the Go type of a message where it is linked and has this
-// very descriptor, for speed, and a dynamic one otherwise.
-func messageType(md protoreflect.MessageDescriptor) protoreflect.MessageType {
+// Types finds the types of one service's messages, and of what is in an Any: those of
+// the service's file and of what it imports, then those that are linked. A type that
+// is linked with the very descriptor that the service has is the Go type, for speed;
+// all others are made of descriptors. It is immutable and safe for concurrent use.
+//
+// Each service has its own: two backends may have different files of one name.
+type Types struct{ contract *dynamicpb.Types }
+
+var (
+	_ protoregistry.MessageTypeResolver   = (*Types)(nil)
+	_ protoregistry.ExtensionTypeResolver = (*Types)(nil)
+)
+
+// NewTypes returns the types of a service; nil: those that are linked alone.
+func NewTypes(s protoreflect.ServiceDescriptor) *Types {
+	files := &protoregistry.Files{}
+	if s != nil {
+		addFile(files, s.ParentFile(), map[string]bool{})
+	}
+	return &Types{dynamicpb.NewTypes(files)}
+}
+
+// addFile registers a file and its imports. Files that cannot be had (a placeholder
+// of an import that is not known) are left out: their types are not found then. Of
+// two different files of one path, or with one name, the first is taken.
+func addFile(files *protoregistry.Files, fd protoreflect.FileDescriptor, seen map[string]bool) {
+	if fd == nil || fd.IsPlaceholder() || seen[fd.Path()] {
+		return
+	}
+	seen[fd.Path()] = true
+	_ = files.RegisterFile(fd) // see above
+	for i := range fd.Imports().Len() {
+		addFile(files, fd.Imports().Get(i).FileDescriptor, seen)
+	}
+}
+
+// typeOf returns the Go type of a message where it is linked and has this very
+// descriptor, and a dynamic one otherwise.
+func typeOf(md protoreflect.MessageDescriptor) protoreflect.MessageType {
 	if mt, err := protoregistry.GlobalTypes.FindMessageByName(md.FullName()); err == nil && mt.Descriptor() == md {
 		return mt
 	}
 	return dynamicpb.NewMessageType(md)
 }
 
-// types finds the messages in Any: those of the contract's files and of what
-// they import, then those that are linked.
-type types struct{ contract *dynamicpb.Types }
-
-func newTypes(services []protoreflect.ServiceDescriptor) *types {
-	files := &protoregistry.Files{}
-	for _, sd := range services {
-		addFile(files, sd.ParentFile())
-	}
-	return &types{dynamicpb.NewTypes(files)}
-}
-
-// addFile registers a file and its imports. Of two different files of one path,
-// or with one name, the first is taken.
-func addFile(files *protoregistry.Files, fd protoreflect.FileDescriptor) {
-	if fd == nil || fd.IsPlaceholder() {
-		return
-	}
-	if _, err := files.FindFileByPath(fd.Path()); err == nil {
-		return
-	}
-	if err := files.RegisterFile(fd); err != nil {
-		return
-	}
-	for i := range fd.Imports().Len() {
-		addFile(files, fd.Imports().Get(i).FileDescriptor)
-	}
-}
-
 // FindMessageByName implements protoregistry.MessageTypeResolver.
-func (t *types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
+func (t *Types) FindMessageByName(name protoreflect.FullName) (protoreflect.MessageType, error) {
 	if mt, err := t.contract.FindMessageByName(name); err == nil {
-		return mt, nil
+		return typeOf(mt.Descriptor()), nil
 	}
-	return protoregistry.GlobalTypes.FindMessageByName(name)
+	return protoregistry.GlobalTypes.FindMessageByName(name) //nolint:wrapcheck // callers tell not found by it
 }
 
 // FindMessageByURL implements protoregistry.MessageTypeResolver.
-func (t *types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
+func (t *Types) FindMessageByURL(url string) (protoreflect.MessageType, error) {
 	if mt, err := t.contract.FindMessageByURL(url); err == nil {
-		return mt, nil
+		return typeOf(mt.Descriptor()), nil
 	}
-	return protoregistry.GlobalTypes.FindMessageByURL(url)
+	return protoregistry.GlobalTypes.FindMessageByURL(url) //nolint:wrapcheck // as above
 }
 
 // FindExtensionByName implements protoregistry.ExtensionTypeResolver.
-func (t *types) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
-	if xt, err := t.contract.FindExtensionByName(name); err == nil {
-		return xt, nil
+func (t *Types) FindExtensionByName(name protoreflect.FullName) (protoreflect.ExtensionType, error) {
+	own, err := t.contract.FindExtensionByName(name)
+	linked, failed := protoregistry.GlobalTypes.FindExtensionByName(name)
+	if err != nil || failed == nil && same(own, linked) {
+		return linked, failed //nolint:wrapcheck // as above
 	}
-	return protoregistry.GlobalTypes.FindExtensionByName(name)
+	return own, nil
 }
 
 // FindExtensionByNumber implements protoregistry.ExtensionTypeResolver.
-func (t *types) FindExtensionByNumber(message protoreflect.FullName, number protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
-	if xt, err := t.contract.FindExtensionByNumber(message, number); err == nil {
-		return xt, nil
+func (t *Types) FindExtensionByNumber(message protoreflect.FullName, number protoreflect.FieldNumber) (protoreflect.ExtensionType, error) {
+	own, err := t.contract.FindExtensionByNumber(message, number)
+	linked, failed := protoregistry.GlobalTypes.FindExtensionByNumber(message, number)
+	if err != nil || failed == nil && same(own, linked) {
+		return linked, failed //nolint:wrapcheck // as above
 	}
-	return protoregistry.GlobalTypes.FindExtensionByNumber(message, number)
+	return own, nil
+}
+
+func same(a, b protoreflect.ExtensionType) bool {
+	return a.TypeDescriptor().Descriptor() == b.TypeDescriptor().Descriptor()
 }

@@ -96,7 +96,7 @@ func (x *exchange) fillBody(m protoreflect.Message) ([]byte, violations, *fault)
 	if f != nil {
 		return nil, violations{}, f
 	}
-	return raw, x.rt.decode.body(m, x.route.bodyField, document{raw: raw, line: 1}), nil
+	return raw, x.route.decode.body(m, x.route.bodyField, document{raw: raw, line: 1}), nil
 }
 
 // unary makes a call and answers with what it answers.
@@ -175,7 +175,7 @@ func (x *exchange) answer(in, out protoreflect.Message) {
 			h.Set("Location", location)
 		}
 	}
-	body, contentType, err := x.rt.body(x.route, out)
+	body, contentType, err := x.route.body(out)
 	if err != nil {
 		x.fail(broken("the answer %s has no JSON form", x.route.method.Output().FullName(), err))
 		return
@@ -201,15 +201,15 @@ func (x *exchange) conditional(tag entityTag) bool {
 }
 
 // body returns what the answer is over HTTP.
-func (rt *Router) body(r *route, out protoreflect.Message) (body []byte, contentType string, err error) {
+func (r *route) body(out protoreflect.Message) (body []byte, contentType string, err error) {
 	if holder := httpBodyOut(out, r.response); holder != nil {
 		contentType, body = getHTTPBody(holder)
 		return body, contentType, nil
 	}
 	if r.response != nil {
-		body, err = rt.encode.field(out, r.response)
+		body, err = r.encode.field(out, r.response)
 	} else {
-		body, err = rt.encode.message(out.Interface())
+		body, err = r.encode.message(out.Interface())
 	}
 	return body, typeJSON, err
 }

@@ -173,7 +173,7 @@ func (u *upload) sendLines(body io.Reader) *fault {
 func (u *upload) message(line document) ([]byte, *fault) {
 	x := u.x
 	m := x.route.in.New()
-	bad := x.rt.decode.body(m, x.route.bodyField, line)
+	bad := x.route.decode.body(m, x.route.bodyField, line)
 	bad.join(x.route.fillURL(m, x.raw, x.r.URL.RawQuery))
 	if f := bad.fault(); f != nil {
 		return nil, f
