@@ -169,12 +169,19 @@ func plainConn(t *testing.T, method string, impl testpb.TestServiceServer) *grpc
 
 func TestACallWithTheLongestDeadlineOutlivesTheDrain(t *testing.T) {
 	entered := make(chan struct{})
-	cfg := keelson.Config{Policy: keelson.PolicyConfig{Timeout: 200 * time.Millisecond}, Drain: keelson.DrainConfig{Calls: 200 * time.Millisecond, Stop: 200 * time.Millisecond}}
-	conn, drain := keelsontest.Start(t, behaving(func(ctx context.Context) error { close(entered); <-ctx.Done(); return nil }).register, keelsontest.WithConfig(cfg))
-	answered := make(chan error, 1)
+	cfg := keelson.Config{Policy: keelson.PolicyConfig{Timeout: time.Second}, Drain: keelson.DrainConfig{Calls: time.Second, Stop: time.Second}}
+	impl := behaving(func(ctx context.Context) error { close(entered); <-ctx.Done(); return nil })
+	impl.empty = func(context.Context) error { return nil }
+	conn, drain := keelsontest.Start(t, impl.register, keelsontest.WithConfig(cfg))
 	ctx := bounded(t)
+	waitFor(t, "a connection, which is no part of the call's time", func() bool { return invoke(ctx, conn, emptyCall) == nil })
+	answered := make(chan error, 1)
 	go func() { answered <- invoke(ctx, conn, unaryCall) }()
-	<-entered
+	select {
+	case <-entered:
+	case err := <-answered:
+		t.Fatalf("the call did not reach its handler: %v", err)
+	}
 	if err := drain(); err != nil {
 		t.Error(err)
 	}

@@ -80,6 +80,7 @@ func TestUploadsByHTTPAreReadNoFasterThanTheyAreServed(t *testing.T) {
 			r.ProtoMajor, r.ProtoMinor = 2, 0
 			r.Header.Set("Content-Type", "application/grpc")
 			w := httptest.NewRecorder()
+			awaitServing(t, service)
 			service.ServeHTTP(w, r)
 			if status := w.Header().Get("Grpc-Status"); status != "0" || client.read.Load() != want {
 				t.Errorf("status %s (%s) after %d bytes of %d", status, w.Header().Get("Grpc-Message"), client.read.Load(), want)
@@ -90,6 +91,16 @@ func TestUploadsByHTTPAreReadNoFasterThanTheyAreServed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// awaitServing waits until a service takes calls by net/http.
+func awaitServing(t *testing.T, s *keelson.Service) {
+	t.Helper()
+	waitFor(t, "the service to serve", func() bool {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		return w.Code != http.StatusServiceUnavailable
+	})
 }
 
 // UnaryCall answers how long the request was.
@@ -114,6 +125,7 @@ func TestARequestByHTTPLargerThanTheWindowArrives(t *testing.T) {
 			r.ProtoMajor, r.ProtoMinor = 2, 0
 			r.Header.Set("Content-Type", "application/grpc")
 			w := httptest.NewRecorder()
+			awaitServing(t, service)
 			service.ServeHTTP(w, r)
 			if status := w.Header().Get("Grpc-Status"); status != "0" || !strings.Contains(w.Body.String(), strconv.Itoa(size)) {
 				t.Errorf("status %s (%s): %q", status, w.Header().Get("Grpc-Message"), w.Body)

@@ -38,17 +38,18 @@ type outcome struct {
 // The concerns behave alike, whether the service's wrapper runs them or whether
 // they are chained as interceptors of a plain grpc.Server.
 func TestTheWrapperAndTheInterceptorsBehaveAlike(t *testing.T) {
-	overrides := []policy.Override{{Method: "/grpc.testing.TestService/*", Timeout: 200 * time.Millisecond}}
-	limited := append(overrides[:1:1], policy.Override{Method: "/grpc.testing.TestService/*", Rate: 0.001, Burst: 1})
+	ample := []policy.Override{{Method: "/grpc.testing.TestService/*", Timeout: 5 * time.Second}}
+	short := []policy.Override{{Method: "/grpc.testing.TestService/*", Timeout: 200 * time.Millisecond}}
+	limited := append(ample[:1:1], policy.Override{Method: "/grpc.testing.TestService/*", Rate: 0.001, Burst: 1})
 	for name, tc := range map[string]struct {
 		do        func(ctx context.Context) error
 		overrides []policy.Override
 		calls     int // the last one counts
 	}{
-		"ok":           {func(context.Context) error { return nil }, overrides, 1},
-		"domain error": {func(context.Context) error { return errs.NotFound("THING_NOT_FOUND", "no thing") }, overrides, 1},
-		"panic":        {func(context.Context) error { panic("boom") }, overrides, 1},
-		"own deadline": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, overrides, 1},
+		"ok":           {func(context.Context) error { return nil }, ample, 1},
+		"domain error": {func(context.Context) error { return errs.NotFound("THING_NOT_FOUND", "no thing") }, ample, 1},
+		"panic":        {func(context.Context) error { panic("boom") }, ample, 1},
+		"own deadline": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, short, 1},
 		"rate limit":   {func(context.Context) error { return nil }, limited, 2},
 	} {
 		for _, method := range allKinds {

@@ -94,7 +94,7 @@ func (b *logBuffer) calls(t *testing.T, action string) []map[string]any {
 
 func bounded(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -230,16 +230,16 @@ func TestACallIsInTheHandlersContext(t *testing.T) {
 }
 
 func TestTheServerCapsAndDefaultsDeadlines(t *testing.T) {
-	cfg := keelson.Config{Methods: []policy.Override{{Method: unaryCall, Timeout: 3 * time.Second}}}
+	cfg := keelson.Config{Methods: []policy.Override{{Method: unaryCall, Timeout: 8 * time.Second}}}
 	for _, tc := range []struct {
 		name   string
 		asks   time.Duration
 		most   time.Duration
 		source string
 	}{
-		{"none asked", 0, 3 * time.Second, "code"},
-		{"more asked", 15 * time.Second, 3 * time.Second, "code"},
-		{"less asked", time.Second, time.Second, "caller"},
+		{"none asked", 0, 8 * time.Second, "code"},
+		{"more asked", 15 * time.Second, 8 * time.Second, "code"},
+		{"less asked", 5 * time.Second, 5 * time.Second, "caller"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var left time.Duration

@@ -30,7 +30,7 @@ func TestFaultsStrikeTheMethodTheyName(t *testing.T) {
 	var faults keelsontest.Faults
 	c := testpb.NewTestServiceClient(keelsontest.Serve(t, register, keelsontest.WithFaults(&faults)))
 	do := func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := c.EmptyCall(ctx, &testpb.Empty{})
 		return err
