@@ -233,7 +233,7 @@ func TestASuccessorStaysWhenItsPredecessorDeregisters(t *testing.T) {
 	must(t, d.Register(t.Context(), old))
 	must(t, d.Register(t.Context(), next))
 	must(t, d.Deregister(t.Context(), old))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), discovery.DefaultAttemptTimeout)
 	defer cancel()
 	must(t, d.Check(ctx, next))
 	if err := d.Check(t.Context(), old); !errors.Is(err, discovery.ErrNotRegistered) {

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/consul"
 	consultest "github.com/keelson-dev/keelson/internal/testservers/consul"
 )
@@ -42,7 +42,7 @@ func TestATokenThatMayWriteTheServiceAndNoMoreRegistersIt(t *testing.T) {
 	defer cancel()
 	may := newDriver(t, consul.Config{Address: a.Address(), Token: writer})
 	must(t, may.Register(ctx, in))
-	soon, cancelCheck := context.WithTimeout(ctx, time.Second)
+	soon, cancelCheck := context.WithTimeout(ctx, discovery.DefaultAttemptTimeout)
 	defer cancelCheck()
 	must(t, may.Check(soon, in))
 	if err := newDriver(t, consul.Config{Address: a.Address()}).Register(ctx, in); err == nil || !strings.Contains(err.Error(), "service:write") {
