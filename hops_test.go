@@ -222,7 +222,7 @@ func (c *chainOfTwo) counted(t *testing.T) {
 }
 
 func TestAnUnsampledCallThroughTwoServicesIsStillOneTrace(t *testing.T) {
-	c := startChain(t, 0)
+	c := startChain(t, 1e-12) // 0 would be the default, one in a hundred
 	if _, err := c.client.EmptyCall(bounded(t), &testpb.Empty{}); err != nil {
 		t.Fatal(err)
 	}
