@@ -8,18 +8,18 @@ import { PlatformService } from "../node_modules/@keelson/client/src/gen/keelson
 import { UserService } from "../node_modules/@keelson/client/src/gen/user/v1/user_pb.js";
 import { auditService } from "./audit.js";
 import { importUsers } from "./import.js";
-import { kill, platformService } from "./platform.js";
+import { type Scene, kill, platformService, play } from "./platform.js";
 import { add, compact, userService } from "./users.js";
 
 const GIVEN = ["Ada", "Grace", "Edsger", "Barbara", "Alan", "Katherine", "Donald", "Frances", "Linus", "Radia", "Ken", "Margaret"];
 const FAMILY = ["Lovelace", "Hopper", "Dijkstra", "Liskov", "Turing", "Johnson", "Knuth", "Allen", "Torvalds", "Perlman", "Thompson", "Hamilton"];
 const TEAMS = ["infra", "design", "research", "support"];
 
-function seed(n: number): void {
+function seed(n: number, prefix = ""): void {
   for (let i = 0; i < n; i++) {
     const given = GIVEN[i % GIVEN.length]!, family = FAMILY[(i * 7 + Math.floor(i / 12)) % FAMILY.length]!;
-    const id = `${given}-${family}-${i}`.toLowerCase();
-    add(id, { email: `${given}.${family}${i}@example.com`.toLowerCase(), displayName: `${given} ${family}`, givenName: given, familyName: family, labels: { team: TEAMS[i % 4]!, site: i % 2 ? "berlin" : "oslo" }, state: i % 9 === 4 ? 2 : 1 });
+    const id = `${prefix}${given}-${family}-${i}`.toLowerCase();
+    add(id, { email: `${prefix}${given}.${family}${i}@example.com`.toLowerCase(), displayName: `${given} ${family}`, givenName: given, familyName: family, labels: { team: TEAMS[i % 4]!, site: i % 2 ? "berlin" : "oslo" }, state: i % 9 === 4 ? 2 : 1 });
   }
 }
 
@@ -41,6 +41,8 @@ export function fakeGateway(): Plugin {
     if (path.startsWith("/fake/")) {
       if (path === "/fake/kill" || path === "/fake/revive") kill(path === "/fake/kill");
       if (path.startsWith("/fake/compact")) compact();
+      if (path.startsWith("/fake/scene/")) play(path.slice("/fake/scene/".length) as Scene);
+      if (path.startsWith("/fake/people/")) seed(Number(path.slice("/fake/people/".length)), "many-");
       if (path.startsWith("/fake/gateway/")) down = path.endsWith("/stop");
       if (down) for (const socket of sockets) if (socket !== req.socket) socket.destroy();
       return void res.end("user-2");

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, dateTimeUtc, idOf, initials, latency, percent, perSecond, plural } from "../src/lib/format.js";
+import { ago, dateTimeUtc, idOf, initials, isolated, latency, percent, perSecond, plural } from "../src/lib/format.js";
 
 const at = (ms: number) => ({ $typeName: "google.protobuf.Timestamp" as const, seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1e6 });
 const NOW = Date.UTC(2026, 10, 21, 12, 0, 0);
@@ -22,6 +22,7 @@ describe("numbers", () => {
 });
 
 describe("names", () => {
-  it.each([["Ada Lovelace", "users/x", "AL"], ["Ada", "users/x", "A"], ["", "users/grace", "G"], ["Ada King Lovelace", "users/x", "AL"], ["\u{1F600} Smith", "users/x", "\u{1F600}S"]])("initials of %j", (display, name, want) => expect(initials(display, name)).toBe(want));
+  it.each([["Ada Lovelace", "users/x", "AL"], ["Ada", "users/x", "A"], ["", "users/grace", "G"], ["Ada King Lovelace", "users/x", "AL"], ["\u{1F600} Smith", "users/x", "\u{1F600}S"], ["\u{1F469}\u200D\u{1F467} Smith", "users/x", "\u{1F469}\u200D\u{1F467}S"], ["e\u0301lan vital", "users/x", "E\u0301V"]])("initials of %j", (display, name, want) => expect(initials(display, name)).toBe(want));
+  it("of any direction do not turn the sentence around them", () => expect(isolated("עדה")).toBe("\u2068עדה\u2069"));
   it("have an ID", () => expect(idOf("users/ada-l")).toBe("ada-l"));
 });

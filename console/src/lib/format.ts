@@ -52,11 +52,20 @@ export function latency(seconds: number): string {
   return `${new Intl.NumberFormat(locale(), { maximumSignificantDigits: value < 1000 ? 3 : 4 }).format(value)} ${unit}`;
 }
 
+/**
+ * A name within a sentence, kept from turning what stands around it when it is
+ * written from right to left (Unicode's first strong isolate).
+ */
+export const isolated = (name: string) => `\u2068${name}\u2069`;
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+const firstOf = (text: string) => graphemes.segment(text)[Symbol.iterator]().next().value?.segment ?? "";
+
 /** Initials for an avatar: of the name to show, else of the name. */
 export function initials(displayName: string, name: string): string {
   const parts = displayName.trim().split(/\s+/).filter(Boolean);
   const letters = parts.length > 1 ? [parts[0]!, parts[parts.length - 1]!] : [parts[0] ?? name.replace(/^users\//, "")];
-  return letters.map((p) => Array.from(p)[0] ?? "").join("").toLocaleUpperCase() || "?";
+  return letters.map(firstOf).join("").toLocaleUpperCase() || "?";
 }
 
 /** The last segment of `users/{user}`. */

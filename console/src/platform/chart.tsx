@@ -20,12 +20,14 @@ interface Props {
   series: Series;
   lines: Line[];
   format: (n: number) => string;
+  /** What is said in place of lines while there is nothing to draw. */
+  none: string;
 }
 
 const HEIGHT = 120;
 const WINDOW = 300;
 
-export function Chart({ title, summary, series, lines, format }: Props) {
+export function Chart({ title, summary, series, lines, format, none }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   useEffect(() => {
@@ -50,6 +52,7 @@ export function Chart({ title, summary, series, lines, format }: Props) {
     };
   }, []);
   useEffect(() => plot.current?.setData(dataOf(series, lines)), [series]);
+  const empty = lines.every((l) => l.of(series).every((n) => !n));
   return (
     <div class="chart" role="img" aria-label={`${title}: ${summary}`}>
       <div class="chart-head" aria-hidden="true">
@@ -58,7 +61,10 @@ export function Chart({ title, summary, series, lines, format }: Props) {
           <span class="chart-key" key={l.label}><span class="chart-swatch" data-color={l.color} data-dash={l.dash ? "" : undefined} />{l.label}</span>
         ))}
       </div>
-      <div class="chart-box" ref={box} aria-hidden="true" />
+      <div class="chart-frame" aria-hidden="true">
+        <div class="chart-box" ref={box} />
+        {empty && <p class="chart-none">{none}</p>}
+      </div>
     </div>
   );
 }
@@ -90,13 +96,20 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
       {},
       ...lines.map((l) => {
         const stroke = color(l.color);
-        const s: uPlot.Series = { label: l.label, stroke, width: 1.5, points: { show: false }, spanGaps: false };
+        const points: uPlot.Series.Points = { show: true, size: 4, width: 0, fill: stroke, filter: alone };
+        const s: uPlot.Series = { label: l.label, stroke, width: 1.5, points, spanGaps: false };
         if (l.dash) s.dash = l.dash;
         if (l.fill) s.fill = color(`${l.color}-fill`);
         return s;
       }),
     ],
   };
+}
+
+// A value between two gaps has no line: it is drawn as a point.
+function alone(u: uPlot, index: number): number[] {
+  const all = u.data[index]!;
+  return Array.from(all.keys()).filter((i) => all[i] != null && all[i - 1] == null && all[i + 1] == null);
 }
 
 // A canvas knows no custom properties, and no light-dark().

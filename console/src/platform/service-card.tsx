@@ -76,8 +76,8 @@ function Charts({ id, series, traffic: t }: { id: string; series: Series; traffi
   const times = t?.p50 && t.p99 ? `p50 ${latency(secondsOf(t.p50))}, p99 ${latency(secondsOf(t.p99))}` : "no calls lately";
   return (
     <div class="charts">
-      <Chart title="Calls per second" summary={`${id}, ${rate}`} series={series} lines={RATE} format={(n) => String(n)} />
-      <Chart title="Latency" summary={`${id}, ${times}`} series={series} lines={LATENCY} format={(n) => (n ? latency(n) : "0")} />
+      <Chart title="Calls per second" summary={`${id}, ${rate}`} series={series} lines={RATE} format={(n) => String(n)} none="No calls in the last five minutes" />
+      <Chart title="Latency" summary={`${id}, ${times}`} series={series} lines={LATENCY} format={(n) => (n ? latency(n) : "0")} none="Nothing to measure" />
     </div>
   );
 }

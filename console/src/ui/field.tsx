@@ -32,6 +32,7 @@ export function Field({ label, value, input, name, fault, hint, required, type =
         aria-required={required || undefined}
         aria-invalid={fault ? true : undefined}
         aria-describedby={described || undefined}
+        dir="auto"
         data-autofocus={autofocus ? "" : undefined}
         autocomplete="off"
         spellcheck={false}

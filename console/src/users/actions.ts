@@ -3,12 +3,12 @@
 import type { User } from "@keelson/client";
 import { users } from "../api/clients.js";
 import { problemOf } from "../api/problem.js";
-import { idOf } from "../lib/format.js";
+import { idOf, isolated } from "../lib/format.js";
 import { note } from "../ui/announce.js";
 import { showProblem } from "../ui/problem-dialog.js";
 import { tellChanged } from "./dialogs.js";
 
-const label = (u: User) => u.displayName || idOf(u.name);
+const label = (u: User) => isolated(u.displayName || idOf(u.name));
 
 type Undo = { label: string; run: () => void };
 

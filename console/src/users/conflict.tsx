@@ -81,5 +81,5 @@ function Choice({ d, pick, choose }: { d: Difference; pick: Pick; choose: (p: Pi
 
 function Value({ value }: { value: string | undefined }) {
   if (value === undefined) return <em class="muted">not there</em>;
-  return value === "" ? <em class="muted">empty</em> : <span class="value">{value}</span>;
+  return value === "" ? <em class="muted">empty</em> : <bdi class="value">{value}</bdi>;
 }

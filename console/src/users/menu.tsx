@@ -1,6 +1,6 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type User, User_State } from "@keelson/client";
-import { idOf } from "../lib/format.js";
+import { idOf, isolated } from "../lib/format.js";
 import { href, navigate } from "../lib/route.js";
 import { Icon, type IconName } from "../ui/icon.js";
 import { activate, suspend, undelete } from "./actions.js";
@@ -44,7 +44,7 @@ export function UserMenu({ user }: { user: User }) {
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={open ? id : undefined}
-        aria-label={`Actions for ${user.displayName || idOf(user.name)}`}
+        aria-label={`Actions for ${isolated(user.displayName || idOf(user.name))}`}
         onClick={() => setOpen(!open)}
         onKeyDown={(e) => {
           if (e.key !== "ArrowDown") return;

@@ -19,7 +19,7 @@ export function Pager({ listing, rows, next, before, turn, change }: Props) {
   const page = listing.page ? (before.length ? `Page ${before.length + 1}` : "A later page") : "First page";
   return (
     <nav class="pager" aria-label="Pages">
-      <span class="muted">{page}{rows !== undefined && ` · ${plural(rows, "user")}`}</span>
+      <span class="muted">{page}{rows !== undefined && ` · ${plural(rows, "user")} on it`}</span>
       <label class="size">
         <span>Per page</span>
         <select value={String(listing.size)} onChange={(e) => change({ size: Number(e.currentTarget.value) })}>

@@ -68,7 +68,7 @@ function UserRow({ row }: { row: Row }) {
         <div class="cell-user-in">
           <span class="avatar" aria-hidden="true" data-hue={hue(u.uid)}>{initials(u.displayName, u.name)}</span>
           <span class="cell-user-text">
-            <A class="strong" href={href(u.name)}>{u.displayName || idOf(u.name)}</A>
+            <A class="strong" href={href(u.name)}><bdi>{u.displayName || idOf(u.name)}</bdi></A>
             {row.mark && <Badge tone="warn" icon="info" title={MARKS[row.mark].title}>{MARKS[row.mark].text}</Badge>}
           </span>
         </div>
@@ -92,7 +92,7 @@ export function Labels({ labels, most = 100 }: { labels: User["labels"]; most?: 
   if (!all.length) return <span class="muted" aria-label="none">–</span>;
   return (
     <span class="labels" title={all.map(([k, v]) => `${k}: ${v}`).join("\n")}>
-      {all.slice(0, most).map(([k, v]) => <span class="label" key={k}><span class="label-key">{k}</span>{v}</span>)}
+      {all.slice(0, most).map(([k, v]) => <span class="label" key={k}><span class="label-key">{k}</span><bdi>{v}</bdi></span>)}
       {all.length > most && <span class="muted">+{all.length - most}</span>}
     </span>
   );

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Code, type User, newUuid } from "@keelson/client";
 import { users } from "../api/clients.js";
 import { type Problem, problemOf } from "../api/problem.js";
-import { idOf } from "../lib/format.js";
+import { idOf, isolated } from "../lib/format.js";
 import { type Draft, changedPaths, draftOf } from "../lib/merge.js";
 import { announce, note } from "../ui/announce.js";
 import { Dialog } from "../ui/dialog.js";
@@ -25,7 +25,7 @@ export function UserDialog({ base: opened, close }: Props) {
   const save = useSave();
   const stored = (user: User) => {
     tellChanged(user, !opened);
-    note(`${user.displayName || idOf(user.name)} is ${opened ? "saved" : "created"}.`);
+    note(`${isolated(user.displayName || idOf(user.name))} is ${opened ? "saved" : "created"}.`);
     close();
   };
   const send = async (draft: Draft, on: User | undefined) => {
@@ -41,7 +41,7 @@ export function UserDialog({ base: opened, close }: Props) {
   };
   const dirty = JSON.stringify(form) !== JSON.stringify(formOf(draftOf(opened)));
   const mayClose = () => !dirty || confirm("Discard what you have changed?");
-  const title = theirs ? "Somebody else changed this user" : opened ? `Edit ${opened.displayName || idOf(opened.name)}` : "New user";
+  const title = theirs ? "Somebody else changed this user" : opened ? `Edit ${isolated(opened.displayName || idOf(opened.name))}` : "New user";
   return (
     <Dialog title={title} close={close} mayClose={mayClose} size={theirs ? "large" : "medium"}>
       {theirs && base ? (

@@ -34,7 +34,7 @@ export function UserPage({ id }: { id: string }) {
       <div class="page-head">
         {user && <span class="avatar big" aria-hidden="true" data-hue={hue(user.uid)}>{initials(user.displayName, user.name)}</span>}
         <div class="page-title">
-          <h1 tabIndex={-1}>{user?.displayName || id}</h1>
+          <h1 tabIndex={-1}><bdi>{user?.displayName || id}</bdi></h1>
           {user && <span class="subtitle"><span class="mono">{idOf(user.name)}</span><StateBadge user={user} /></span>}
         </div>
         {!problem && <ConnectionState live={store.live} what="This user is" />}
@@ -74,8 +74,8 @@ function Facts({ user }: { user: User }) {
       <h2 id="facts">Details</h2>
       <dl class="facts">
         <dt>E-mail</dt><dd>{user.email}</dd>
-        <dt>Given name</dt><dd>{user.givenName || <span class="muted">–</span>}</dd>
-        <dt>Family name</dt><dd>{user.familyName || <span class="muted">–</span>}</dd>
+        <dt>Given name</dt><dd>{user.givenName ? <bdi>{user.givenName}</bdi> : <span class="muted">–</span>}</dd>
+        <dt>Family name</dt><dd>{user.familyName ? <bdi>{user.familyName}</bdi> : <span class="muted">–</span>}</dd>
         <dt>Labels</dt><dd><Labels labels={user.labels} /></dd>
         <dt>Created</dt><dd><When time={user.createTime} /></dd>
         <dt>Changed</dt><dd><When time={user.updateTime} /></dd>
