@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -134,11 +135,16 @@ func TestServiceCutsOffAWatcherThatNeverReads(t *testing.T) {
 	cfg := internal.DefaultConfig()
 	cfg.Store.SQLite.Path = filepath.Join(t.TempDir(), "users.db")
 	cfg.Users.Watch.Ring = 16
+	left := make(chan struct{}, 8)
+	streamEnds := keelson.WithStreamInterceptors(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		defer func() { left <- struct{}{} }()
+		return h(srv, ss)
+	})
 	conn := keelsontest.Serve(t, func(s *keelson.Service) {
 		if err := internal.Register(s, cfg); err != nil {
 			t.Fatal(err)
 		}
-	})
+	}, keelsontest.WithServiceOptions(streamEnds))
 	c := userv1.NewUserServiceClient(conn)
 	s := watch(t, c, &userv1.WatchUsersRequest{})
 	wantMessages(t, s, "BOOKMARK end")
@@ -146,8 +152,13 @@ func TestServiceCutsOffAWatcherThatNeverReads(t *testing.T) {
 	for i := range 60 {
 		labels[fmt.Sprintf("key-%d", i)] = strings.Repeat("x", 128)
 	}
-	for i := range 150 { // more than fits into the windows on the way
+	for i, cut := 0, false; !cut; i++ { // fills the windows on the way, then falls behind
 		create(t, c, fmt.Sprintf("user-%05d", i), &userv1.User{Labels: labels})
+		select {
+		case <-left:
+			cut = true
+		default:
+		}
 	}
 	err := newMirror(t).follow(s, "last")
 	if _, ok := errs.ResumeToken(err); !ok || errs.Reason(err) != internal.ReasonSlowConsumer {

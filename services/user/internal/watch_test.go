@@ -457,7 +457,9 @@ func TestWatchEndsWithATokenWhenTheInstanceDrains(t *testing.T) {
 }
 
 func TestWatchEndsItselfWithATokenAtItsAge(t *testing.T) {
-	c := serve(t, newStore(t), internal.HandlerConfig{Watch: internal.WatchConfig{MaxAge: 20 * time.Millisecond}})
+	path := filepath.Join(t.TempDir(), "users.db")
+	c := serve(t, openStore(t, path), internal.HandlerConfig{Watch: internal.WatchConfig{MaxAge: 20 * time.Millisecond}})
+	other := serve(t, openStore(t, path), internal.HandlerConfig{}) // whose watches have the time to show what follows
 	create(t, c, "anna", nil)
 	s := watch(t, c, &userv1.WatchUsersRequest{})
 	wantMessages(t, s, "ADDED anna", "BOOKMARK end")
@@ -465,7 +467,7 @@ func TestWatchEndsItselfWithATokenAtItsAge(t *testing.T) {
 	e := wantError(t, err, codes.Aborted, internal.ReasonWatchExpired, "")
 	token, _ := errs.ResumeToken(e)
 	create(t, c, "bert", nil)
-	wantMessages(t, watch(t, c, &userv1.WatchUsersRequest{StartRevision: token}), "ADDED bert")
+	wantMessages(t, watch(t, other, &userv1.WatchUsersRequest{StartRevision: token}), "ADDED bert")
 }
 
 func TestWatchEndsWithItsCaller(t *testing.T) {
