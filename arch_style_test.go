@@ -33,7 +33,9 @@ var archInits = map[string]string{
 
 // archPanics may panic, each for its reason.
 var archPanics = map[string]string{
-	"edge/serve.go": "net/http breaks a connection when a handler panics with its ErrAbortHandler, and in no other way",
+	"edge/serve.go":       "net/http breaks a connection when a handler panics with its ErrAbortHandler, and in no other way",
+	"edge/codec.go":       "vanguard answers an error of a codec in words of its own; what it is to say goes around it, and is caught where it is called",
+	"edge/compression.go": "as edge/codec.go, for what does not decompress",
 }
 
 // archExperimental are gRPC's packages that promise nothing but are the only way
