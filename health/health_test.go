@@ -61,7 +61,7 @@ func serve(t *testing.T, h *health.Health, opts ...grpc.DialOption) (*grpc.Serve
 
 // timeout gives a context that only a hanging test reaches the end of.
 func timeout(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
