@@ -170,7 +170,7 @@ func TestAClientThatGoesLeavesNothing(t *testing.T) {
 			_ = tcp.SetLinger(0) // it goes without a word
 			_ = conn.Close()
 			eventually(t, "nothing is left of it", func() bool {
-				return r.counted(t, "keelson_edge_in_flight_requests") == 0 && r.counted(t, "grpc_server_in_flight") == 0
+				return r.counted(t, "keelson_edge_in_flight_requests") == 0 && r.counted(t, "grpc_server_open_streams") == 0
 			})
 		})
 	}

@@ -7,12 +7,17 @@
 //
 // A path is matched segment by segment: literals before "*" before "**", with a
 // verb before without, whatever the order of the methods. Slashes are neither
-// doubled nor trailing. Names of fields are those of the .proto or of JSON.
-// Query parameters may be nested ("place.street"), repeated, enums by name or
-// number, bytes in base64 of both alphabets, and Timestamp, Duration, FieldMask
-// and wrappers in their JSON forms. What is unknown, wrong or given twice is
-// INVALID_ARGUMENT with a BadRequest that names each field; so are unknown fields
-// of JSON, with line and column. Bodies may be gzip.
+// doubled nor trailing, and not percent-encoded between segments; a path that ends
+// with a verb of its template is that verb's, whatever the HTTP method, and a colon
+// that is part of a name is "%3A" there.
+//
+// Names of fields are those of the .proto or of JSON. Query parameters may be nested
+// ("place.street"), repeated, enums by name or number, bytes in base64 of both
+// alphabets, and Timestamp, Duration, FieldMask and wrappers in their JSON forms.
+// What is unknown, wrong or given twice is INVALID_ARGUMENT with a BadRequest that
+// names each field; so are unknown fields of JSON, with line and column. All that is wrong with body, path and query is said
+// at once. Bodies may be gzip; [Config].MaxRequest holds before and after
+// decompression.
 //
 // A PATCH whose body is a resource gets an update_mask of the fields that are in
 // the JSON, nulls included, when the caller names none: {"displayName": null}
@@ -30,20 +35,22 @@
 // The field etag is the ETag. If-None-Match of a read gives 304. If-Match of a
 // change becomes the request's etag, or that of the resource in its body, so that
 // the service compares and changes in one step; a mismatch is 412 then, and 409
-// when the etag came otherwise. A condition that cannot be checked is refused,
-// never ignored.
+// when the etag came otherwise. A condition of a change that cannot be checked is
+// refused, never ignored; a read of what has no etag matches none.
 //
 // # Errors
 //
 // google.rpc.Status as it is, {"code", "message", "details"}, with the HTTP code
 // of google/rpc/code.proto, Retry-After from RetryInfo, WWW-Authenticate with
-// 401 and Allow with 405. A client that names application/problem+json in Accept
-// gets RFC 9457: "type" urn:keelson:error:DOMAIN:REASON, "instance"
-// urn:keelson:correlation-id:ID, and besides the members of the RFC "code",
-// "reason", "domain", "metadata", "retry_after" (seconds), "errors" (of
-// BadRequest: "detail", "field", "reason", and "pointer" when the field is in the
-// body) and "details" (all others). The correlation ID is always the header
-// X-Correlation-Id.
+// 401, Allow with 405, and Accept or Accept-Encoding with 415. A body that breaks
+// off is 400 UPLOAD_BROKEN, one that does not come in time 408 REQUEST_TIMEOUT.
+//
+// A client that names application/problem+json in Accept gets RFC 9457: "type"
+// urn:keelson:error:DOMAIN:REASON, "instance" urn:keelson:correlation-id:ID, and
+// besides the members of the RFC "code", "reason", "domain", "metadata",
+// "retry_after" (seconds), "errors" (of BadRequest: "detail", "field", "reason",
+// and "pointer" when the field is in the body) and "details" (all others). The
+// correlation ID is always the header X-Correlation-Id.
 //
 // # Streams
 //
@@ -65,6 +72,6 @@
 // for a client that does not read yet, up to [Config].MaxBuffered bytes, then the
 // upload waits. What the path and the query say holds for each message. A line
 // that is wrong, or a body that breaks off, cancels the call, so that no server
-// takes a part for the whole; the error has the line's number. HttpBody goes up
-// and down in pieces.
+// takes a part for the whole; the error has the line's number, and is the last line
+// once results were sent. HttpBody goes up and down in pieces.
 package rest
