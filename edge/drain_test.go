@@ -150,7 +150,7 @@ func TestTheFirstMessageIsNotHeldBack(t *testing.T) {
 	m.FillUsername, m.ResponseSize = true, 1
 	for _, media := range []string{"application/grpc-web+proto", "application/grpc-web-text", "application/connect+json", "application/connect+proto"} {
 		t.Run(media, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodPost, url(r, "/%s/List", echoService), strings.NewReader(framed(t, media, m)))
 			if err != nil {

@@ -87,7 +87,7 @@ func (w *watched) next() string {
 }
 
 func TestEventsPassTheEdgeAsTheyCome(t *testing.T) {
-	const short = 50 * time.Millisecond
+	const short = 200 * time.Millisecond
 	next := make(chan string)
 	from := make(chan int32, 1)
 	r := start(t, edge.Config{H2C: true, ReadTimeout: short, WriteTimeout: short, IdleTimeout: short})
@@ -125,7 +125,7 @@ func TestEventsPassTheEdgeAsTheyCome(t *testing.T) {
 			if got := w.next(); got != "retry: 2000\n" {
 				t.Errorf("it begins with %q", got)
 			}
-			silence, over := context.WithTimeout(t.Context(), 5*short)
+			silence, over := context.WithTimeout(t.Context(), 2*short)
 			defer over()
 			<-silence.Done() // beyond every timeout
 			next <- "8"
@@ -154,7 +154,7 @@ func TestADeadlineEndsAnUploadThatStalls(t *testing.T) {
 		lines int
 	}{
 		"before any result":  {strings.Replace(postSend, "Host", "X-Server-Timeout: 0.05\r\nHost", 1) + chunked + "1\r\n{\r\n", http.StatusGatewayTimeout, 1},
-		"after some of them": {strings.Replace(postChat, "Host", "X-Server-Timeout: 0.5\r\nHost", 1) + chunked + "4\r\n{}\n{\r\n", http.StatusOK, 2},
+		"after some of them": {strings.Replace(postChat, "Host", "X-Server-Timeout: 2\r\nHost", 1) + chunked + "4\r\n{}\n{\r\n", http.StatusOK, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -57,7 +57,8 @@ func (e ended) status(t *testing.T) refusal {
 
 func TestABodyThatDoesNotComeToItsEndIsAnswered(t *testing.T) {
 	const short = 50 * time.Millisecond
-	r := start(t, edge.Config{ReadTimeout: short, WriteTimeout: 40 * short})
+	stalls := start(t, edge.Config{ReadTimeout: short, WriteTimeout: 40 * short})
+	cuts := start(t, edge.Config{}) // what a client breaks off is told from a stall however late it comes
 	for name, c := range map[string]struct {
 		sent   string
 		then   string // sent when a result is there
@@ -89,6 +90,10 @@ func TestABodyThatDoesNotComeToItsEndIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			r := cuts
+			if c.reason == "REQUEST_TIMEOUT" {
+				r = stalls
+			}
 			conn := raw(t, r.Address(), c.sent)
 			in := bufio.NewReader(conn)
 			lines := 1

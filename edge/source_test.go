@@ -16,7 +16,7 @@ const smuggled = "GET /openapi.json HTTP/1.1\r\nHost: smuggled\r\n\r\n"
 
 func TestTheRestOfABodyIsNeverARequest(t *testing.T) {
 	const short = 100 * time.Millisecond
-	r := start(t, edge.Config{ReadTimeout: short, WriteTimeout: 2 * short})
+	r := start(t, edge.Config{ReadTimeout: short, WriteTimeout: 20 * short})
 	const post = " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: "
 	for name, head := range map[string]string{
 		"an upload that is half a line":  "POST /v1/EchoService:send" + post + "application/x-ndjson\r\n\r\n1\r\n{\r\n",
@@ -74,7 +74,7 @@ func TestABodyThatNobodyWantedLeavesTheConnectionOpen(t *testing.T) {
 }
 
 func TestAnAnswerToABodyThatBrokeOffSaysThatItIsTheLast(t *testing.T) {
-	r := start(t, edge.Config{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 100 * time.Millisecond})
+	r := start(t, edge.Config{ReadTimeout: 50 * time.Millisecond, WriteTimeout: 2 * time.Second})
 	for _, media := range []string{"application/json", "application/x-ndjson"} {
 		verb := map[string]string{"application/json": "echo", "application/x-ndjson": "send"}[media]
 		conn := raw(t, r.Address(), "POST /v1/EchoService:"+verb+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+media+"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
