@@ -5,8 +5,10 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/internal/grpcx"
 	"github.com/keelson-dev/keelson/policy"
 )
@@ -32,8 +34,12 @@ func (c *serverCall) next(msg any) error {
 		return err // the last: gRPC has ended the call
 	}
 	var large *grpcx.TooLarge
-	if errors.As(err, &large) {
+	var bad *grpcx.Malformed
+	switch {
+	case errors.As(err, &large):
 		err = requestTooLarge(large)
+	case errors.As(err, &bad):
+		err = malformed(bad)
 	}
 	refused := err
 	if c.refused.CompareAndSwap(nil, &refused) {
@@ -41,6 +47,15 @@ func (c *serverCall) next(msg any) error {
 		grpcx.Answer(c.ServerStream.Context(), status.Convert(st))
 	}
 	return err
+}
+
+// malformed says that what the client sent is no message that the method takes.
+func malformed(bad *grpcx.Malformed) error {
+	reason := errs.ReasonMalformedMessage
+	if bad.Code == codes.Unimplemented {
+		reason = errs.ReasonMessageCount
+	}
+	return errs.New(bad.Code, reason, "%s", bad.Text).With(errs.Cause(bad))
 }
 
 // read receives the next message, by way of the intake if there is one.

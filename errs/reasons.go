@@ -15,6 +15,8 @@ const (
 	ReasonMethodUnknown               = "METHOD_UNKNOWN"
 	ReasonStreamIdle                  = "STREAM_IDLE"
 	ReasonInvalidRequest              = "INVALID_REQUEST"
+	ReasonMalformedMessage            = "MALFORMED_MESSAGE"
+	ReasonMessageCount                = "MESSAGE_COUNT"
 	ReasonRequestTooLarge             = "REQUEST_TOO_LARGE"
 	ReasonResponseTooLarge            = "RESPONSE_TOO_LARGE"
 	ReasonInternal                    = "INTERNAL"
@@ -60,6 +62,8 @@ func callReasons() []ReasonDoc {
 		{ReasonMethodUnknown, codes.Unimplemented, "The server has no method of this name.", "Correct the name; gRPC reflection lists the methods."},
 		{ReasonStreamIdle, codes.Aborted, "No message went either way for longer than the method's idle timeout.", "Open the stream again; ask for progress messages or send more often."},
 		{ReasonInvalidRequest, codes.InvalidArgument, "The request breaks rules of its proto; BadRequest has each field, rule and what would be right.", "Correct the request."},
+		{ReasonMalformedMessage, codes.InvalidArgument, "What the caller sent is no message: bytes that do not decode or decompress, or a frame that is none. One that is compressed although the header names no compression is INTERNAL, as gRPC has it.", "Correct the client; are both ends made of the same .proto?"},
+		{ReasonMessageCount, codes.Unimplemented, "A method that takes one message was sent none, or several.", "Correct the client."},
 		{ReasonRequestTooLarge, codes.ResourceExhausted, "A message of the caller is larger than the receiver takes, or the sender sends; the metadata `max_bytes` says how large it may be.", "Do not retry: send less at once, or use a stream."},
 		{ReasonResponseTooLarge, codes.ResourceExhausted, "The answer is larger than the caller's client takes; the metadata `max_bytes` says how large it may be.", "Do not retry: ask for less at once (a smaller page), or raise `client.max_receive`."},
 		{ReasonInternal, codes.Internal, "An error that nobody expected; the cause is in the service's log under the correlation ID of RequestInfo.", "Report it with the correlation ID."},

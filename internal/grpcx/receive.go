@@ -27,6 +27,25 @@ func (e *TooLarge) Error() string {
 	return fmt.Sprintf("receive a message: it has %d bytes (0: not known), more than %d", e.Size, e.Most)
 }
 
+// Malformed says that what came is no message, or not the one that the call takes.
+// gRPC's own servers answer bytes that do not decode with INTERNAL; here they are the
+// caller's fault, who must not be able to make a service look broken to its callers'
+// breakers and in its log.
+type Malformed struct {
+	// Code is that of gRPC's statuscodes.md and compression.md, but for bytes that
+	// do not decode.
+	Code codes.Code
+	// Text says what is wrong, for the caller.
+	Text string
+}
+
+// Error implements error.
+func (e *Malformed) Error() string { return "receive a message: " + e.Text }
+
+func undecodable(format string, args ...any) error {
+	return &Malformed{codes.InvalidArgument, fmt.Sprintf(format, args...)}
+}
+
 // source is what gRPC's stream of a server reads from (internal/transport,
 // ServerStream, v1.85.0).
 type source interface {
@@ -93,7 +112,7 @@ type Receiver struct {
 func (r *Receiver) Own() bool { return r.source != nil }
 
 // RecvMsg receives the next message; io.EOF: there is none. After another error
-// nothing more can be received. It is a [TooLarge], or has a status.
+// nothing more can be received. It is a [TooLarge] or [Malformed], or has a status.
 func (r *Receiver) RecvMsg(m any) error {
 	if r.failed == nil {
 		r.failed = r.receive(m)
@@ -105,7 +124,7 @@ func (r *Receiver) receive(m any) error {
 	data, err := r.message()
 	switch {
 	case errors.Is(err, io.EOF) && r.one && !r.begun:
-		return status.Error(codes.Internal, "cardinality violation: received no request message from non-client-streaming RPC")
+		return &Malformed{codes.Unimplemented, "the method takes one message, and none came"}
 	case err != nil:
 		return err
 	}
@@ -113,7 +132,7 @@ func (r *Receiver) receive(m any) error {
 	err = r.codec.Unmarshal(data, m)
 	data.Free()
 	if err != nil {
-		return status.Errorf(codes.Internal, "grpc: failed to unmarshal the received message: %v", err)
+		return undecodable("a message does not decode: %v", err)
 	}
 	if !r.one {
 		return nil
@@ -124,7 +143,7 @@ func (r *Receiver) receive(m any) error {
 	case err != nil:
 		return broken(err)
 	}
-	return status.Error(codes.Internal, "cardinality violation: received multiple request messages for non-client-streaming RPC")
+	return &Malformed{codes.Unimplemented, "the method takes one message, and several came"}
 }
 
 // message reads a message as it was sent, or io.EOF.
@@ -154,9 +173,9 @@ func (r *Receiver) decompress(data mem.BufferSlice) (mem.BufferSlice, error) {
 	compressor := encoding.GetCompressor(name)
 	switch {
 	case r.prefix[0] != 1:
-		return nil, status.Errorf(codes.Internal, "grpc: received unexpected payload format %d", r.prefix[0])
+		return nil, undecodable("a message begins with the flags %d; they are 0, or 1 where it is compressed", r.prefix[0])
 	case name == "" || name == encoding.Identity:
-		return nil, status.Error(codes.Internal, "grpc: compressed flag set with identity or empty encoding")
+		return nil, &Malformed{codes.Internal, "a message is compressed, and grpc-encoding does not say with what"}
 	case compressor == nil:
 		return nil, status.Errorf(codes.Unimplemented, "grpc: Decompressor is not installed for grpc-encoding %q", name)
 	}
@@ -164,7 +183,7 @@ func (r *Receiver) decompress(data mem.BufferSlice) (mem.BufferSlice, error) {
 	defer func() { _ = in.Close() }() // gives back what was not read
 	plain, err := compressor.Decompress(in)
 	if err != nil {
-		return nil, status.Errorf(codes.Internal, "grpc: failed to decompress the message: %v", err)
+		return nil, undecodable("a message cannot be decompressed: %v", err)
 	}
 	if c, ok := plain.(io.Closer); ok {
 		defer func() { _ = c.Close() }() // all that matters was read
@@ -173,7 +192,7 @@ func (r *Receiver) decompress(data mem.BufferSlice) (mem.BufferSlice, error) {
 	switch {
 	case err != nil:
 		out.Free()
-		return nil, status.Errorf(codes.Internal, "grpc: failed to read decompressed data: %v", err)
+		return nil, undecodable("a message cannot be decompressed: %v", err)
 	case out.Len() > r.most:
 		out.Free()
 		return nil, &TooLarge{Most: r.most}
@@ -187,7 +206,7 @@ func broken(err error) error {
 		return io.EOF
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return status.Error(codes.Internal, err.Error())
+		return undecodable("the request ends within a message")
 	}
 	if _, ok := status.FromError(err); ok {
 		return err

@@ -76,7 +76,7 @@ func kindOf(ctx context.Context) (policy.Kind, bool) {
 // The second frame is there to be used again.
 func receiveOne(ss grpc.ServerStream, req, more *keelson.Frame) error {
 	if err := ss.RecvMsg(req); errors.Is(err, io.EOF) {
-		return cardinality()
+		return cardinality("none")
 	} else if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func receiveOne(ss grpc.ServerStream, req, more *keelson.Frame) error {
 		return err
 	}
 	more.Free()
-	return own(errs.Internal(errs.ReasonInternal, "cardinality violation: received multiple request messages for non-client-streaming RPC"))
+	return cardinality("several")
 }
 
 // exchange is what a unary call needs.
