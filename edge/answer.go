@@ -36,7 +36,7 @@ const (
 	ReasonUnsupportedMediaType = rest.ReasonUnsupportedMediaType
 	// ReasonMalformedMessage: what came is no message: neither JSON nor bytes of the
 	// .proto, or not framed or compressed as its protocol has it.
-	ReasonMalformedMessage = "MALFORMED_MESSAGE"
+	ReasonMalformedMessage = errs.ReasonMalformedMessage
 	// ReasonHostUnknown: the edge does not answer under the name in Host.
 	ReasonHostUnknown = "HOST_UNKNOWN"
 	// ReasonOriginNotAllowed: a page of an origin that may not call.

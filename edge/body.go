@@ -54,7 +54,7 @@ type body struct {
 
 	total    atomic.Int64
 	reading  atomic.Bool
-	tooLarge atomic.Int64 // bytes of what was larger than the limit, as far as they are known
+	tooLarge atomic.Bool
 }
 
 // Read implements io.Reader.
@@ -152,7 +152,7 @@ func (b *body) advance(p []byte) (int, error) {
 	default:
 		b.got += int64(len(p))
 		if b.limit > 0 && b.got > b.limit {
-			b.tooLarge.Store(b.got)
+			b.tooLarge.Store(true)
 			return len(p) - int(min(int64(len(p)), b.got-b.limit)), &http.MaxBytesError{Limit: b.limit}
 		}
 		return len(p), nil
@@ -213,7 +213,7 @@ func (b *body) prefix() error {
 		return io.ErrUnexpectedEOF
 	}
 	if b.limit > 0 && b.left > b.limit {
-		b.tooLarge.Store(b.left)
+		b.tooLarge.Store(true)
 		return &http.MaxBytesError{Limit: b.limit}
 	}
 	return nil

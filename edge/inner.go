@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"math"
 	"net/http"
 
 	"github.com/keelson-dev/keelson/errs"
@@ -137,13 +136,10 @@ type innerBody struct {
 	prefix [envelope]byte
 }
 
-// oversize begins a message that the service does not take. It stands for one that the
-// edge did not take: the service answers, and accounts, as for a large message that
-// came by gRPC.
-func (i *innerBody) oversize() []byte {
-	size := max(i.x.body.tooLarge.Load(), int64(i.x.edge.service.Config().GRPC.MaxReceive)+1)
-	return binary.BigEndian.AppendUint32([]byte{0}, uint32(min(size, math.MaxUint32))) //nolint:gosec // it fits
-}
+// oversize begins a message that no server takes. It stands for one that the edge
+// did not take: the service answers, and accounts, as for a large message that came
+// by gRPC.
+const oversize = "\x00\xff\xff\xff\xff"
 
 // begins reads the beginning of the first message, which the transcoder decodes whole
 // for that; false: it is not to be understood. Where there is none the service says
@@ -180,9 +176,9 @@ func (i *innerBody) Read(p []byte) (n int, err error) {
 		return n, nil
 	case i.told:
 		return n, io.ErrUnexpectedEOF
-	case n == 0 && i.x.body.tooLarge.Load() > 0:
+	case n == 0 && i.x.body.tooLarge.Load():
 		i.told = true
-		return copy(p, i.oversize()), nil
+		return copy(p, oversize), nil
 	}
 	i.x.broken(err)
 	return n, errSpoilt

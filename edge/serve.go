@@ -124,7 +124,7 @@ func (e *Edge) prepareUnary(x *exchange, r *http.Request, json bool) {
 	limit := int64(e.cfg.MaxBody)
 	x.body.limit = limit
 	if r.ContentLength > limit {
-		x.body.tooLarge.Store(r.ContentLength)
+		x.body.tooLarge.Store(true)
 		x.body.err = &http.MaxBytesError{Limit: limit}
 	}
 	if json {
