@@ -22,7 +22,7 @@ describe("numbers", () => {
 });
 
 describe("names", () => {
-  it.each([["Ada Lovelace", "users/x", "AL"], ["Ada", "users/x", "A"], ["", "users/grace", "G"], ["Ada King Lovelace", "users/x", "AL"], ["\u{1F600} Smith", "users/x", "\u{1F600}S"], ["\u{1F469}\u200D\u{1F467} Smith", "users/x", "\u{1F469}\u200D\u{1F467}S"], ["e\u0301lan vital", "users/x", "E\u0301V"]])("initials of %j", (display, name, want) => expect(initials(display, name)).toBe(want));
+  it.each([["Ada Lovelace", "users/x", "AL"], ["Ada", "users/x", "A"], ["", "users/grace", "G"], ["Ada King Lovelace", "users/x", "AL"], ["\u{1F600} Smith", "users/x", "\u{1F600}S"], ["\u{1F469}\u200D\u{1F467} Smith", "users/x", "\u{1F469}\u200D\u{1F467}S"], ["(Ada) \"Lovelace\" -", "users/x", "AL"], ["--", "users/grace", "G"], ["e\u0301lan vital", "users/x", "E\u0301V"]])("initials of %j", (display, name, want) => expect(initials(display, name)).toBe(want));
   it("of any direction do not turn the sentence around them", () => expect(isolated("עדה")).toBe("\u2068עדה\u2069"));
   it("have an ID", () => expect(idOf("users/ada-l")).toBe("ada-l"));
 });

@@ -61,9 +61,12 @@ export const isolated = (name: string) => `\u2068${name}\u2069`;
 const graphemes = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 const firstOf = (text: string) => graphemes.segment(text)[Symbol.iterator]().next().value?.segment ?? "";
 
+// What begins a word and stands for nobody: brackets, quotes, dashes.
+const MARKS = /^[^\p{L}\p{N}\p{Extended_Pictographic}\p{RI}]+/u;
+
 /** Initials for an avatar: of the name to show, else of the name. */
 export function initials(displayName: string, name: string): string {
-  const parts = displayName.trim().split(/\s+/).filter(Boolean);
+  const parts = displayName.split(/\s+/).map((p) => p.replace(MARKS, "")).filter(Boolean);
   const letters = parts.length > 1 ? [parts[0]!, parts[parts.length - 1]!] : [parts[0] ?? name.replace(/^users\//, "")];
   return letters.map(firstOf).join("").toLocaleUpperCase() || "?";
 }

@@ -85,7 +85,7 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
     cursor: { show: false },
     padding: [6, 30, 0, 0],
     scales: {
-      x: { time: true, range: (_u, _min, max) => [(max ?? 0) - WINDOW, max ?? 0] },
+      x: { time: true, range: (_u, _min, max) => lastMinutes(max || Date.now() / 1000) },
       y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [
@@ -105,6 +105,8 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
     ],
   };
 }
+
+const lastMinutes = (end: number): [number, number] => [end - WINDOW, end];
 
 // A value between two gaps has no line: it is drawn as a point.
 function alone(u: uPlot, index: number): number[] {

@@ -15,7 +15,7 @@ export function ProblemDialog() {
   const close = () => (shown.value = undefined);
   return (
     <Dialog title={shown.value.title} close={close} size="small">
-      <div class="dialog-body"><ProblemView problem={shown.value.problem} /></div>
+      <div class="dialog-body" role="group" aria-label="What went wrong" tabIndex={0}><ProblemView problem={shown.value.problem} /></div>
       <div class="dialog-foot"><button type="button" class="button primary" data-autofocus onClick={close}>Close</button></div>
     </Dialog>
   );

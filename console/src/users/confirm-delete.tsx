@@ -23,7 +23,7 @@ export function ConfirmDelete({ user, close }: { user: User; close: () => void }
   };
   return (
     <Dialog title="Delete user" close={close} size="small">
-      <div class="dialog-body">
+      <div class="dialog-body" role="group" aria-label="What is deleted" tabIndex={0}>
         <p>Delete <strong><bdi>{user.displayName || idOf(user.name)}</bdi></strong> <span class="mono muted">{user.name}</span>?</p>
         <p class="muted">The user can be undeleted until it is purged. Its e-mail is free for others at once.</p>
         {problem && <ProblemView problem={problem} title="The user was not deleted" />}
