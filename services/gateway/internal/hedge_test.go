@@ -43,6 +43,7 @@ func instances(after time.Duration, all ...*fake) func(*setup) {
 
 func TestASecondInstanceAnswersForOneThatIsSlow(t *testing.T) {
 	var first atomic.Bool
+	first.Store(true) // nobody is slow yet
 	ended := make(chan error, 1)
 	h := func(method string, ss grpc.ServerStream) error {
 		if !first.CompareAndSwap(false, true) {
@@ -54,6 +55,13 @@ func TestASecondInstanceAnswersForOneThatIsSlow(t *testing.T) {
 	}
 	a, b := newFake(t, h), newFake(t, h)
 	g := described1(t, a, instances(20*time.Millisecond, a, b))
+	eventually(t, "both instances to be connected", func() bool { // a write is never hedged
+		_, err := g.call(soon(t), unaryMethod, "text")
+		return err == nil && a.calls.Load() > 0 && b.calls.Load() > 0
+	})
+	a.calls.Store(0)
+	b.calls.Store(0)
+	first.Store(false)
 	if got, err := g.call(soon(t), readMethod, "text"); err != nil || got != "TEXT" {
 		t.Fatalf("answered %q, %v", got, err)
 	}

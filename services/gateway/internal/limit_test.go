@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -116,7 +117,7 @@ func TestGatewaysShareALimitInRedisAndFallBackToTheirShare(t *testing.T) {
 	server := redistest.Start(t)
 	f := newFake(t, echo)
 	shared := func(s *setup) {
-		s.config.Limits.Redis.Address, s.config.Limits.Redis.Instances, s.config.Limits.Redis.Timeout = server.Address, 2, 1e9
+		s.config.Limits.Redis.Address, s.config.Limits.Redis.Instances, s.config.Limits.Redis.Timeout = server.Address, 2, 10*time.Second
 	}
 	a, b := described1(t, f, limits(6), shared), described1(t, f, limits(6), shared)
 	admitted := func(n int) (count int) {
