@@ -57,10 +57,13 @@ func BenchmarkWatchers(b *testing.B) {
 		}
 		ended.Go(func() {
 			for {
-				if _, err := s.Recv(); err != nil {
+				m, err := s.Recv()
+				if err != nil {
 					return
 				}
-				got.Done()
+				if m.GetUser() != nil || m.GetInitialStateEnd() { // else it says that nothing happened for long
+					got.Done()
+				}
 			}
 		})
 	}
