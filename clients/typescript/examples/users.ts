@@ -26,7 +26,8 @@ async function main(): Promise<void> {
   });
   const team = `example-${Date.now().toString(36)}`;
   const ada = await create(client, team);
-  const watched = watch(client, team); // until the last user of the team is deleted
+  const watched = watch(client, team);
+  await watched.begun; // what happens from here on is seen happening
   await update(client, ada.name, ada.etag);
   const imported = await importFile(client, team);
   const names = await list(client, team);
@@ -34,7 +35,7 @@ async function main(): Promise<void> {
   for (const name of names) {
     await client.users.deleteUser({ name });
   }
-  const seen = await watched;
+  const seen = await watched.kinds;
   check(seen.filter((kind) => kind === "deleted").length === names.length, `the watch saw: ${seen.join(", ")}`);
 }
 
@@ -98,13 +99,23 @@ async function list({ users }: KeelsonClient, team: string): Promise<string[]> {
   return names;
 }
 
-/** Watches a team until it has no users. */
-async function watch({ users }: KeelsonClient, team: string): Promise<string[]> {
+/** Watches a team until it has no users; begun resolves when those that it has were told. */
+function watch(client: KeelsonClient, team: string): { begun: Promise<void>; kinds: Promise<string[]> } {
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const kinds = watchTeam(client, team, begin);
+  return { begun: Promise.race([begun, kinds.then(() => {})]), kinds };
+}
+
+async function watchTeam({ users }: KeelsonClient, team: string, begin: () => void): Promise<string[]> {
   const kinds: string[] = [];
   let count = 0;
   const events = watchUsers(users, { filter: `labels.team = "${team}"`, onState: ({ kind }) => console.log(`watch: ${kind}`) });
   for await (const { kind } of events) {
     kinds.push(kind);
+    if (kind === "synced") {
+      begin();
+    }
     count += kind === "added" ? 1 : kind === "deleted" ? -1 : 0;
     if (kind === "deleted" && count === 0) {
       break;

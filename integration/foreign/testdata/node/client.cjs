@@ -9,6 +9,9 @@ const fs = require("node:fs");
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
 
+// Milliseconds: beyond them something is stuck.
+const TIMEOUT = 60_000;
+
 const [descriptors, address] = process.argv.slice(2);
 const types = loader.loadFileDescriptorSetFromBuffer(fs.readFileSync(descriptors), {
   longs: Number,
@@ -42,7 +45,7 @@ function told(error) {
 function unary(method, request, metadata = new grpc.Metadata()) {
   return new Promise((resolve, reject) => {
     let answer;
-    const call = users[method](request, metadata, { deadline: Date.now() + 20_000 }, (error, response) => {
+    const call = users[method](request, metadata, { deadline: Date.now() + TIMEOUT }, (error, response) => {
       answer = error ?? response;
     });
     call.on("status", ({ metadata: trailer }) => {
@@ -60,9 +63,10 @@ function short({ name, email, etag }) {
 function watch(name) {
   return new Promise((resolve, reject) => {
     const seen = [];
-    const call = users.WatchUsers({}, { deadline: Date.now() + 20_000 });
+    const call = users.WatchUsers({}, { deadline: Date.now() + TIMEOUT });
     call.on("error", reject);
     call.on("data", ({ type, user, initial_state_end }) => {
+      if (type === "TYPE_BOOKMARK" && !initial_state_end) return; // nothing happened for a while
       seen.push(initial_state_end ? "SYNCED" : `${type} ${user.name}`);
       if (initial_state_end) {
         unary("SuspendUser", { name }).catch(reject);
@@ -79,7 +83,7 @@ function watch(name) {
 function importUsers() {
   return new Promise((resolve, reject) => {
     const answer = { import_id: "", names: [], failed: [] };
-    const call = users.ImportUsers({ deadline: Date.now() + 20_000 });
+    const call = users.ImportUsers({ deadline: Date.now() + TIMEOUT });
     call.on("error", reject);
     call.on("end", () => resolve(answer));
     call.on("data", ({ message, started, result, summary }) => {

@@ -12,7 +12,8 @@ import sys
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-TIMEOUT = 20
+# Seconds: beyond them something is stuck.
+TIMEOUT = 60
 
 
 class Types:
@@ -86,6 +87,8 @@ class Script:
         try:
             for message in stream:
                 kind = message.DESCRIPTOR.enum_types_by_name["Type"].values_by_number[message.type].name
+                if kind == "TYPE_BOOKMARK" and not message.initial_state_end:
+                    continue  # nothing happened for a while
                 seen.append("SYNCED" if message.initial_state_end else "%s %s" % (kind, message.user.name))
                 if message.initial_state_end:
                     self.call["SuspendUser"](self.request("SuspendUserRequest", name=name), timeout=TIMEOUT)
