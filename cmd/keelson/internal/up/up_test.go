@@ -172,9 +172,9 @@ services:
 }
 
 func TestServiceOfAnotherNameIsToldFromOneThatHangs(t *testing.T) {
-	root := module(t, "start_timeout: 2s\nservices: [{name: user, package: ./echo}]\n")
+	root := module(t, "start_timeout: 10s\nservices: [{name: user, package: ./echo}]\n")
 	err := up.New(up.Options{File: filepath.Join(root, "keelson.yaml"), Output: &buffer{}}).Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "not healthy within 2s") || !strings.Contains(err.Error(), "registered itself as echo") {
+	if err == nil || !strings.Contains(err.Error(), "not healthy within 10s") || !strings.Contains(err.Error(), "registered itself as echo") {
 		t.Errorf("got %v", err)
 	}
 }
