@@ -1,6 +1,8 @@
 package keelson
 
 import (
+	"strings"
+
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -84,10 +86,14 @@ func descriptorAmong(f protoreflect.FileDescriptor, name protoreflect.FullName, 
 		return nil
 	}
 	seen[f.Path()] = true
-	var own protoregistry.Files
-	if own.RegisterFile(f) == nil {
-		if d, err := own.FindDescriptorByName(name); err == nil {
-			return d
+	// Only a file of the name's package can declare it; looking is not cheap, and
+	// anybody may ask.
+	if strings.HasPrefix(string(name), string(f.Package())) {
+		var own protoregistry.Files
+		if own.RegisterFile(f) == nil {
+			if d, err := own.FindDescriptorByName(name); err == nil {
+				return d
+			}
 		}
 	}
 	for i := range f.Imports().Len() {

@@ -239,10 +239,14 @@ func (b *backend) instances() string {
 	return strings.Join(list, "\n")
 }
 
-// check tells whether calls can be made.
-func (b *backend) check(context.Context) error {
+// check tells whether calls can be made: also by a link that rests until there is
+// one.
+func (b *backend) check(ctx context.Context) error {
 	l := b.use()
 	defer l.release()
+	if l.GetState() == connectivity.Idle && l.staysIdle(ctx) {
+		return nil
+	}
 	if state := l.GetState(); state != connectivity.Ready {
 		return fmt.Errorf("no instance of %s is ready (connection: %s); calls of %s are answered UNAVAILABLE", b.target, state, strings.Join(b.services, ", "))
 	}

@@ -116,8 +116,33 @@ func TestALostConnectionTellsNothingOfTheInside(t *testing.T) {
 	f.server.Stop()
 	err := s.end()
 	wantError(t, err, codes.Unavailable, errs.ReasonConnectionLost)
-	if m := err.Error(); strings.Contains(m, "bufconn") || strings.Contains(m, "127.0.0.1") || strings.Contains(m, "EOF") {
+	if m := err.Error(); strings.Contains(m, "bufconn") || strings.Contains(m, "127.0.0.1") || strings.Contains(m, "EOF") || !strings.Contains(m, "while it answered") {
 		t.Errorf("heard %v", err)
+	}
+}
+
+func TestALostConnectionBeforeTheAnswerSaysSo(t *testing.T) {
+	began := make(chan struct{}, 10)
+	f := newFake(t, func(_ string, ss grpc.ServerStream) error {
+		began <- struct{}{}
+		<-ss.Context().Done()
+		return ss.Context().Err()
+	})
+	g := described1(t, f)
+	for _, method := range []string{unaryMethod, bidiMethod} {
+		s := g.stream(t, soon(t), method)
+		s.send(t, "x")
+		if err := s.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		f.server.Stop()
+		err := s.end()
+		wantError(t, err, codes.Unavailable, errs.ReasonConnectionLost)
+		if !strings.Contains(err.Error(), "before it answered") {
+			t.Errorf("%s: heard %v", method, err)
+		}
+		f.start(t)
 	}
 }
 
