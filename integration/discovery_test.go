@@ -180,7 +180,7 @@ func TestFiveHundredInstancesAreAllCalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	users := userv1.NewUserServiceClient(conn)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	p.wait("each of 500 instances to be called", func() bool { return len(reached(ctx, t, users, 2*many)) == many })
 }
@@ -192,7 +192,7 @@ func TestAnInstanceThatDoesNotServeGetsNoCall(t *testing.T) {
 	sick.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	sick.listen(p, "sick")
 	users := p.users()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if by := reached(ctx, t, users, 200); len(by) != 1 {
 		t.Errorf("the calls went to %v", by)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -39,21 +40,12 @@ func TestAnImportSurvivesAKill(t *testing.T) {
 	w := startWatcher(ctx, users)
 
 	input := writeImport(t, p.dir, n)
-	killed := make(chan string, 1)
-	go func() { killed <- killImporting(ctx, instances, w, n) }()
 	begin := time.Now()
-	first := p.command("call", "user", "ImportUsers", "@"+input)
-	var complaints bytes.Buffer
-	first.Stderr = &complaints
-	firstErr := first.Run()
-	t.Logf("first run: %v; killed %s", firstErr, <-killed)
-	if firstErr == nil {
-		t.Error("the instance that took the import was killed, and the command did not say so")
-	}
+	complaints := p.importBroken(ctx, input, n, func(ctx context.Context) string { return killImporting(ctx, instances, w, n) })
 	again := p.command("call", "user", "ImportUsers", "@"+input)
 	out, err := again.Output()
 	if err != nil {
-		t.Fatalf("the import run again: %v\n%s", err, complaints.String())
+		t.Fatalf("the import run again: %v\n%s", err, complaints)
 	}
 	t.Logf("%d users in %s (%.0f/s), the interruption and the second run included", n, time.Since(begin).Round(time.Millisecond), float64(n)/time.Since(begin).Seconds())
 	if want := fmt.Sprintf(`"received":"%d"`, n); !bytes.Contains(compact(out), []byte(want)) {
@@ -61,6 +53,44 @@ func TestAnImportSurvivesAKill(t *testing.T) {
 	}
 	checkList(ctx, t, users, n)
 	w.check(t, p, n)
+}
+
+// importBroken runs the import of a file whose second half is there only once an
+// instance was killed, so that the import cannot be over before. It returns what
+// the command said.
+func (p *platform) importBroken(ctx context.Context, input string, n int, kill func(context.Context) (victim string)) (complaints string) {
+	p.t.Helper()
+	ctx, over := context.WithCancel(ctx)
+	defer over()
+	first := p.command("call", "user", "ImportUsers", "-")
+	var said bytes.Buffer
+	first.Stderr = &said
+	stdin, err := first.StdinPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	text, err := os.ReadFile(input)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	lines := bytes.SplitAfterN(text, []byte("\n"), n/2+2)
+	half := len(text) - len(lines[len(lines)-1])
+	killed := make(chan string, 1)
+	var feeding sync.WaitGroup
+	feeding.Go(func() {
+		_, _ = stdin.Write(text[:half]) // the command says what is wrong
+		killed <- kill(ctx)
+		_, _ = stdin.Write(text[half:])
+		_ = stdin.Close()
+	})
+	err = first.Run()
+	over()
+	feeding.Wait()
+	p.t.Logf("first run: %v; killed %s", err, <-killed)
+	if err == nil {
+		p.t.Error("the instance that took the import was killed, and the command did not say so")
+	}
+	return said.String()
 }
 
 // killImporting kills the instance that holds the import's stream once a part
@@ -73,11 +103,13 @@ func killImporting(ctx context.Context, instances map[string]*instance, w *watch
 		case <-time.After(time.Millisecond):
 		}
 	}
-	// The one with the most open streams of the method has it: ask each.
-	for id, i := range instances {
-		if holdsImport(ctx, i) {
-			i.kill()
-			return id
+	// The one with an open stream of the method has it: ask each.
+	for ctx.Err() == nil {
+		for id, i := range instances {
+			if holdsImport(ctx, i) {
+				i.kill()
+				return id
+			}
 		}
 	}
 	return "none"

@@ -143,17 +143,20 @@ func (p *platform) command(args ...string) *exec.Cmd {
 	return c
 }
 
+// patience is how long a test waits for what must come; only a failing one does.
+const patience = 3 * time.Minute
+
 // wait waits, bounded, until something is so.
 func (p *platform) wait(what string, so func() bool) {
 	p.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(time.Minute)
+	limit := time.After(patience)
 	for !so() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			p.t.Fatalf("waited a minute for %s", what)
+			p.t.Fatalf("waited %s for %s", patience, what)
 		}
 	}
 }

@@ -29,8 +29,8 @@ import (
 type tcpProxy struct {
 	target string
 	lis    net.Listener
-	away   atomic.Bool
 	mu     sync.Mutex
+	away   bool
 	conns  map[net.Conn]bool
 }
 
@@ -57,16 +57,13 @@ func (p *tcpProxy) serve(wg *sync.WaitGroup) {
 			return
 		}
 		out, err := net.Dial("tcp", p.target)
-		if err != nil || p.away.Load() {
+		if err != nil || !p.keep(in, out) {
 			_ = in.Close()
 			if out != nil {
 				_ = out.Close()
 			}
 			continue
 		}
-		p.mu.Lock()
-		p.conns[in], p.conns[out] = true, true
-		p.mu.Unlock()
 		for _, c := range [][2]net.Conn{{in, out}, {out, in}} {
 			wg.Go(func() {
 				_, _ = io.Copy(c[0], c[1])
@@ -77,18 +74,35 @@ func (p *tcpProxy) serve(wg *sync.WaitGroup) {
 	}
 }
 
-// cut breaks all connections and refuses new ones, until back.
-func (p *tcpProxy) cut() {
-	p.away.Store(true)
+// keep notes connections that cut is to break, unless it has been called.
+func (p *tcpProxy) keep(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away {
+		return false
+	}
+	for _, c := range conns {
+		p.conns[c] = true
+	}
+	return true
+}
+
+// cut breaks all connections and refuses new ones, until back.
+func (p *tcpProxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = true
 	for c := range p.conns {
 		_ = c.Close()
 	}
 	clear(p.conns)
 }
 
-func (p *tcpProxy) back() { p.away.Store(false) }
+func (p *tcpProxy) back() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = false
+}
 
 // TestUserServiceOutlivesPostgres crashes PostgreSQL under writers, lets it go
 // away and come back. Calls get their answer, or UNAVAILABLE with the time to

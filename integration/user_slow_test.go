@@ -42,7 +42,7 @@ func TestALockedTableIsAnsweredBeforeTheDeadline(t *testing.T) {
 	}
 	for name, call := range calls {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			defer cancel()
 			err := call(ctx)
 			if err := refusal(err, codes.Unavailable, "STORE_UNAVAILABLE", ""); err != nil {
