@@ -17,5 +17,6 @@
 //  4. handlers that were added with [WithHandler]
 //  5. REST, by the google.api.http annotations of the .proto
 //
-// What fits none is answered with 404, as google.rpc.Status in JSON.
+// What fits none is answered with 404, as google.rpc.Status in JSON; at the path of a
+// method with 405 or 415, by HTTP alone.
 package edge
