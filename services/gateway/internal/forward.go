@@ -14,7 +14,6 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
-	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
 )
 
