@@ -207,7 +207,7 @@ func (b *body) prefix() error {
 	switch {
 	case b.head[0] > 1:
 		b.wrong = malformed("a message begins with the flags %d; they are 0, or 1 where it is compressed", b.head[0])
-		return io.ErrUnexpectedEOF // gRPC answers INTERNAL
+		return io.ErrUnexpectedEOF
 	case b.head[0] == 1 && b.plain: // INTERNAL, as gRPC's compression.md has it
 		b.wrong = errs.Internal(ReasonMalformedMessage, "a message is compressed, and the header of the request does not say with what")
 		return io.ErrUnexpectedEOF

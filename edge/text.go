@@ -74,8 +74,7 @@ func (t *textReader) decode(out, in []byte) ([]byte, error) {
 	return out, nil
 }
 
-// errText says that base64 is none. gRPC answers what is no frame with INTERNAL,
-// and so it does here.
+// errText says that base64 is none; see broken.
 var errText = fmt.Errorf("decode the base64 of a gRPC-Web request: %w", io.ErrUnexpectedEOF)
 
 // take decodes a full quad.
