@@ -114,6 +114,7 @@ const itself = "the gateway answers it itself: it is away when there is nobody t
 // its reason. "" is every operation.
 var unprovoked = map[string]map[string]string{
 	"": {
+		"408":     "a body that does not come takes a client that waits: package edge has the tests",
 		"500":     "the server fails: there is no request for that",
 		"default": "every other error",
 	},
