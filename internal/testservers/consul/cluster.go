@@ -22,6 +22,17 @@ type Cluster struct {
 
 // StartCluster starts n servers and returns when each knows the leader. The caller closes it. ctx bounds the start only.
 func StartCluster(ctx context.Context, n int, cfg Config) (*Cluster, error) {
+	for try := 1; ; try++ {
+		c, err := startCluster(ctx, n, cfg)
+		// Another process may take a port in between. A directory that is the caller's
+		// holds what the failed servers have written by then.
+		if err == nil || errors.Is(err, ErrMissing) || cfg.Dir != "" || ctx.Err() != nil || try == 3 {
+			return c, err
+		}
+	}
+}
+
+func startCluster(ctx context.Context, n int, cfg Config) (*Cluster, error) {
 	c := &Cluster{dir: cfg.Dir}
 	if c.dir == "" {
 		var err error
