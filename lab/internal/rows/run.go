@@ -194,12 +194,15 @@ func (c *course) open(ctx context.Context) error {
 	if err := c.steady(ctx); err != nil {
 		return err
 	}
-	if c.head, err = c.Head(ctx); err != nil {
-		return err
-	}
 	if c.audit != nil {
-		c.position, err = load.Position(ctx, c.audit)
+		if err := load.Recorded(ctx, c.users, c.audit, "recorded-"+c.prefix); err != nil {
+			return err
+		}
+		if c.position, err = load.Position(ctx, c.audit); err != nil {
+			return err
+		}
 	}
+	c.head, err = c.Head(ctx)
 	return err
 }
 
