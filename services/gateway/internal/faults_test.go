@@ -66,7 +66,7 @@ func TestACallWhoseTimeIsShortHearsWhyInTime(t *testing.T) {
 	f := newFake(t, echo)
 	f.server.Stop()
 	g := described1(t, f, func(s *setup) { s.config.ReadyTimeout = time.Hour })
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the reserve for the answer is a part of it
 	defer cancel()
 	_, err := g.call(ctx, readMethod, "x")
 	wantError(t, err, codes.Unavailable, errs.ReasonNoReadyInstance)
