@@ -5,23 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
-
-// freePort is an address that nothing listens on.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
 
 func TestTLSOnTheOpsAndDebugListeners(t *testing.T) {
 	dir := t.TempDir()
@@ -30,8 +21,8 @@ func TestTLSOnTheOpsAndDebugListeners(t *testing.T) {
 	ca.issue(t, dir, "client")
 	files := keelson.ServerTLS{CertFile: pemFile(dir, "server"), KeyFile: keyFile(dir, "server"), ClientCAFile: pemFile(dir, "ca")}
 	cfg := quiet()
-	cfg.Ops = keelson.OpsConfig{Address: freePort(t), TLS: files}
-	cfg.Debug = keelson.DebugConfig{Address: freePort(t), TLS: files}
+	cfg.Ops = keelson.OpsConfig{Address: port.Free(t), TLS: files}
+	cfg.Debug = keelson.DebugConfig{Address: port.Free(t), TLS: files}
 	_, _, ended, cancel := runTCP(t, cfg, io.Discard)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
@@ -94,7 +85,7 @@ func TestWrongTLSFilesOfAnyListenerEndTheStartByName(t *testing.T) {
 
 func TestReadinessFollowsTheInstanceAloneAndNeverADependency(t *testing.T) {
 	cfg := quiet()
-	cfg.Ops.Address = freePort(t)
+	cfg.Ops.Address = port.Free(t)
 	_, s, ended, cancel := runTCP(t, cfg, io.Discard)
 	get := func() (int, string) {
 		resp, err := http.Get("http://" + cfg.Ops.Address + "/readyz")

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
 
 // consolePlatform is instances of the user service, one of the audit service and
@@ -35,7 +37,7 @@ type consolePlatform struct {
 // may be told more by their environment.
 func startConsole(t *testing.T, users []string, userEnv ...string) *consolePlatform {
 	t.Helper()
-	p := &consolePlatform{platform: newPlatform(t), edge: freeAddress(t), userEnv: userEnv, users: map[string]*instance{}}
+	p := &consolePlatform{platform: newPlatform(t), edge: port.Free(t), userEnv: userEnv, users: map[string]*instance{}}
 	control := httptest.NewServer(p)
 	t.Cleanup(control.Close)
 	p.control = control.URL

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -104,7 +105,7 @@ func (o *fourWaysOutcome) reply(t *testing.T, m proto.Message) {
 func TestTheUserServiceSaysTheSameFourWays(t *testing.T) {
 	p := newPlatform(t)
 	p.start("user-a", "KEELSON_STORE__SQLITE__PATH="+filepath.Join(p.dir, "user.db"))
-	edge := freeAddress(t)
+	edge := port.Free(t)
 	(&gateways{platform: p}).start("gateway-a", edge, "KEELSON_EDGE__H2C=true", "KEELSON_SERVICES=[{service: user.v1.UserService, target: user}]")
 	conn := must[*grpc.ClientConn](t)(grpc.NewClient(edge, grpc.WithTransportCredentials(insecure.NewCredentials())))
 	defer conn.Close()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/keelson-dev/keelson/discovery/file"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -115,7 +116,7 @@ func TestRollingRestartsLoseNoCallThroughGateways(t *testing.T) {
 		instances[id] = p.start(id, store, drain)
 	}
 	p.startProgram("services/audit/cmd/audit", "audit-a", &bytes.Buffer{}, "KEELSON_STORE__SQLITE__PATH="+filepath.Join(p.dir, "audit.db"))
-	edges := map[string]string{"gateway-a": freeAddress(t), "gateway-b": freeAddress(t)}
+	edges := map[string]string{"gateway-a": port.Free(t), "gateway-b": port.Free(t)}
 	for id, edge := range edges {
 		instances[id] = g.start(id, edge)
 	}
@@ -183,7 +184,7 @@ func TestAWatchThroughTheGatewayGoesOn(t *testing.T) {
 	p := newPlatform(t)
 	g := &gateways{platform: p}
 	p.start("user-a", "KEELSON_STORE__SQLITE__PATH="+filepath.Join(p.dir, "user.db"))
-	first := g.start("gateway-a", freeAddress(t))
+	first := g.start("gateway-a", port.Free(t))
 	users := func(i *instance) userv1.UserServiceClient {
 		c := p.client()
 		conn, err := c.Dial(i.Address)
@@ -206,7 +207,7 @@ func TestAWatchThroughTheGatewayGoesOn(t *testing.T) {
 	if e := errs.From(err); e.Code() != codes.Unavailable || e.Reason() != errs.ReasonDraining {
 		t.Errorf("the watch ended with %v", err)
 	}
-	first = g.start("gateway-b", freeAddress(t))
+	first = g.start("gateway-b", port.Free(t))
 	create("user-two")
 	w, err = users(first).WatchUsers(bounded(t), &userv1.WatchUsersRequest{StartRevision: last})
 	if err != nil {

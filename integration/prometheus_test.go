@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
 
 // requireServers says that tests which need a real server must not be skipped.
@@ -64,12 +65,7 @@ func (p *platform) startPrometheus(instances []*instance, args ...string) *prome
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // Prometheus cannot report a port that it chooses
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := port.Free(p.t) // Prometheus cannot report a port that it chooses
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		p.t.Fatal(err)

@@ -62,7 +62,7 @@ func newServer(t testing.TB, adjust ...func(*rest.Config)) *server {
 	t.Helper()
 	s := &server{t: t, service: libraryService(t), methods: map[string]streamFunc{}}
 	g := grpc.NewServer(grpc.UnknownServiceHandler(s.handle))
-	c := rest.Config{Services: []protoreflect.ServiceDescriptor{s.service}, Handler: g, Opening: 2 * time.Second}
+	c := rest.Config{Services: []protoreflect.ServiceDescriptor{s.service}, Handler: g, Opening: 30 * time.Second}
 	for _, a := range adjust {
 		a(&c)
 	}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,7 +99,7 @@ func prepare(cfg Config, name string, size int) (*Agent, error) {
 			return nil, errors.Join(err, a.Close())
 		}
 	}
-	if a.ports, err = freePorts(); err != nil {
+	if a.ports, err = holdPorts(); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
@@ -131,7 +130,7 @@ func Binary() (string, error) {
 }
 
 // Address is host:port of the HTTP API; it stays the same over restarts.
-func (a *Agent) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.ports.http)) }
+func (a *Agent) Address() string { return a.ports.http.Address() }
 
 // PID is the process, 0 while there is none.
 func (a *Agent) PID() int {
@@ -200,6 +199,7 @@ func (a *Agent) Begin() error { return errors.Join(a.Kill(), a.start()) }
 func (a *Agent) Close() error {
 	err := a.Kill()
 	if err == nil && a.procs != nil {
+		a.ports.release()
 		close(a.procs)
 		a.over.Wait()
 		a.procs = nil
@@ -252,7 +252,7 @@ func (a *Agent) arguments() []string {
 	args := []string{
 		"agent", "-server", "-bootstrap-expect", strconv.Itoa(a.size), "-node", a.name, "-data-dir", a.data(),
 		"-bind", "127.0.0.1", "-client", "127.0.0.1",
-		"-http-port", strconv.Itoa(a.ports.http), "-server-port", strconv.Itoa(a.ports.server), "-serf-lan-port", strconv.Itoa(a.ports.serf),
+		"-http-port", strconv.Itoa(a.ports.http.Number), "-server-port", strconv.Itoa(a.ports.server.Number), "-serf-lan-port", strconv.Itoa(a.ports.serf.Number),
 		"-serf-wan-port", "-1", "-dns-port", "-1", "-grpc-port", "-1", "-grpc-tls-port", "-1", "-log-level", "warn",
 		"-hcl", "performance { raft_multiplier = 1 }", "-hcl", "limits { http_max_conns_per_client = 10000 }", "-hcl", "disable_update_check = true",
 	}

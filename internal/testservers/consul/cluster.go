@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -59,7 +58,7 @@ func (c *Cluster) start(ctx context.Context, n int, cfg Config) error {
 	for _, a := range c.Agents {
 		for _, b := range c.Agents {
 			if a != b {
-				a.join = append(a.join, net.JoinHostPort("127.0.0.1", strconv.Itoa(b.ports.serf)))
+				a.join = append(a.join, b.ports.serf.Address())
 			}
 		}
 		if err := a.start(); err != nil {
@@ -94,7 +93,7 @@ func (c *Cluster) Leader(ctx context.Context) (*Agent, error) {
 			continue
 		}
 		for _, b := range c.Agents {
-			if b.PID() != 0 && address == net.JoinHostPort("127.0.0.1", strconv.Itoa(b.ports.server)) {
+			if b.PID() != 0 && address == b.ports.server.Address() {
 				return b, nil
 			}
 		}

@@ -5,28 +5,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
 
-// ports are those that an agent listens on.
-type ports struct{ http, server, serf int }
+// ports are those that an agent listens on, held until it is closed.
+type ports struct{ http, server, serf *port.Held }
 
-// freePorts finds ports that nobody listens on; all are held until all are found.
-func freePorts() (p ports, err error) {
-	for _, port := range []*int{&p.http, &p.server, &p.serf} {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
-		if err != nil {
-			return p, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close() //nolint:gocritic // all of them at the end
-		if addr, ok := l.Addr().(*net.TCPAddr); ok {
-			*port = addr.Port
+func holdPorts() (p ports, err error) {
+	for _, held := range []**port.Held{&p.http, &p.server, &p.serf} {
+		if *held, err = port.Hold(); err != nil {
+			p.release()
+			return ports{}, err
 		}
 	}
 	return p, nil
+}
+
+func (p ports) release() {
+	for _, held := range []*port.Held{p.http, p.server, p.serf} {
+		if held != nil {
+			held.Release()
+		}
+	}
 }
 
 // Do sends a request to the agent's API and reads the JSON of the answer into out, which may be nil. Other statuses than 200 are errors.

@@ -12,8 +12,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -26,6 +24,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
 
 // RequireEnv is the environment variable that, set to 1, turns a missing
@@ -115,7 +115,7 @@ func (s *Server) start() (*process, error) {
 // process is a server's directory and its operating system process.
 type process struct {
 	bin, dir, password string
-	port               int
+	port               *port.Held // as long as the test binary runs
 	as                 *syscall.SysProcAttr
 	cmd                *exec.Cmd
 	done               chan struct{} // closed when cmd has ended
@@ -133,13 +133,11 @@ func launch() (*process, error) {
 	if err := errors.Join(p.account(), p.initdb()); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(p.dir))
 	}
-	for range 3 { // another process may take the port in between
-		if p.port, err = freePort(); err != nil {
-			break
-		}
+	if p.port, err = port.Hold(); err == nil {
 		if err = p.run(); err == nil {
 			return p, nil
 		}
+		p.port.Release()
 	}
 	return nil, errors.Join(err, os.RemoveAll(p.dir))
 }
@@ -213,7 +211,7 @@ func (p *process) run() error {
 		return err
 	}
 	defer logfile.Close()
-	p.cmd = p.command("postgres", "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port),
+	p.cmd = p.command("postgres", "-D", filepath.Join(p.dir, "data"), "-p", strconv.Itoa(p.port.Number),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+p.dir,
 		"-c", "fsync=on", "-c", "max_connections=200", "-c", "shared_buffers=128MB")
 	p.cmd.Stdout, p.cmd.Stderr = logfile, logfile
@@ -262,7 +260,7 @@ func (p *process) signal(sig syscall.Signal) error {
 }
 
 func (p *process) dsn(database string) string {
-	return fmt.Sprintf("postgres://app:%s@127.0.0.1:%d/%s?sslmode=disable", p.password, p.port, database)
+	return fmt.Sprintf("postgres://app:%s@127.0.0.1:%d/%s?sslmode=disable", p.password, p.port.Number, database)
 }
 
 // admin runs one statement outside of any test's database.
@@ -275,17 +273,4 @@ func (p *process) admin(sql string) error {
 	}
 	_, err = conn.Exec(ctx, sql)
 	return errors.Join(err, conn.Close(ctx))
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fs.ErrInvalid
-	}
-	return addr.Port, nil
 }

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/keelson-dev/keelson/internal/testservers/port"
 )
 
 // RequireEnv is the environment variable that, set to 1, turns a missing Redis
@@ -54,17 +56,13 @@ func Start(tb testing.TB) *Server {
 		}
 		tb.Skip(missing)
 	}
-	s := &Server{bin: bin, dir: tb.TempDir()}
-	for range 3 { // another process may take the port in between
-		if s.port, err = freePort(); err != nil {
-			break
-		}
-		s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port))
-		if err = s.run(); err == nil {
-			break
-		}
-	}
+	held, err := port.Hold()
 	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(held.Release)
+	s := &Server{bin: bin, dir: tb.TempDir(), port: held.Number, Address: held.Address()}
+	if err := s.run(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { s.Kill(tb) })
@@ -162,17 +160,4 @@ func (s *Server) ping() error {
 		return fmt.Errorf("it answers PING with %q: %w", line, errors.Join(err, fs.ErrInvalid))
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fs.ErrInvalid
-	}
-	return addr.Port, nil
 }
