@@ -137,7 +137,8 @@ type MetricsConfig struct {
 	Buckets []float64 `yaml:"buckets" doc:"upper bounds of the classic duration histograms, in seconds"`
 }
 
-// TraceConfig is about traces.
+// TraceConfig is about traces. A Ratio of 0 that is set in code means the default,
+// as in all of [Config]; 1e-12 samples none.
 type TraceConfig struct {
 	Endpoint string  `yaml:"endpoint" doc:"host:port of an OTLP collector over gRPC; empty: spans are not exported"`
 	Insecure bool    `yaml:"insecure" doc:"speak plaintext to a collector off loopback"`

@@ -24,7 +24,7 @@ type PlatformConfig struct {
 // placeholder may stand in the path, the query or the fragment.
 type PlatformLinks struct {
 	// Trace shows one trace.
-	Trace string `yaml:"trace" doc:"URL of one trace, with {trace_id} or {correlation_id}, such as http://127.0.0.1:16686/trace/{trace_id}; empty: no link"`
+	Trace string `yaml:"trace" doc:"URL of one trace, with {correlation_id}, which the console needs, or {trace_id}; see docs/console.md for Jaeger's; empty: no link"`
 	// ServiceTraces shows the traces of a service.
 	ServiceTraces string `yaml:"service_traces" doc:"URL of the traces of a service, with {service}, such as http://127.0.0.1:16686/search?service={service}; empty: no link"`
 	// ServiceDashboard shows a service's dashboard.
