@@ -140,7 +140,7 @@ func (p *page) summed(name, form string, results []*Result) {
 		skipped = cmp.Or(skipped, x.Skipped)
 		calls += x.All.Calls
 		failed += x.All.Failed
-		out, back, recovery = later(out, x.Out), later(back, x.Back), later(recovery, x.Recovery)
+		out, back, recovery = later(out, x.out()), later(back, x.Back), later(recovery, x.Recovery)
 	}
 	if skipped != "" {
 		p.line("| [%s](#%s) | %s | %s | SKIPPED: %s | | | | | |", name, name, results[0].Promise, form, skipped)
@@ -179,7 +179,7 @@ func (p *page) row(r row) {
 	p.line("")
 	for _, x := range r.results {
 		for _, v := range x.Verdicts {
-			if !v.OK {
+			if !v.OK || aboutShare(v) {
 				p.line("- %s, seed %d: %s: %s", x.Form(), x.Seed, v.Name, v.Detail)
 			}
 		}
@@ -193,7 +193,7 @@ func (p *page) loaded(r row) {
 	for _, x := range r.results {
 		p.line("| %s | %d | %s | %g | %d | %d | %s (%.4f%%) | %s | %s | %.3f | %s | %s | %s | %s | %s | %s |", x.Form(), x.Seed, x.Word(), x.Rate, x.All.Calls, x.All.Failed,
 			share(x.All), 100*x.All.Lower, share(x.Hedged), share(x.Writes), float64(x.Attempts)/float64(max(x.All.Calls, 1)),
-			phases(x.All, false), phases(x.All, true), maybe(x.Out), maybe(x.Back), maybe(x.Recovery), brief(x.Lag.StartMax))
+			phases(x.All, false), phases(x.All, true), maybe(x.out()), maybe(x.Back), maybe(x.Recovery), brief(x.Lag.StartMax))
 	}
 	p.line("")
 	p.line("Availability by class of call, all seeds and forms:")

@@ -29,7 +29,7 @@ func (r *Result) Line(w io.Writer) {
 	}
 	fmt.Fprintf(w, tableHead, r.Row, r.Word(), fmt.Sprint(r.Seed), fmt.Sprint(r.All.Calls), fmt.Sprint(r.All.Failed),
 		fmt.Sprintf("%.3f", float64(r.Attempts)/float64(r.All.Calls)), share(r.All), share(r.Hedged),
-		brief(r.All.Before.P99), brief(r.All.During.P99), maybe(r.Out), maybe(r.Back), maybe(r.Recovery))
+		brief(r.All.Before.P99), brief(r.All.During.P99), maybe(r.out()), maybe(r.Back), maybe(r.Recovery))
 }
 
 // Details prints what failed, and with everything also what held.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,4 +176,20 @@ func Read(name string) (*File, error) {
 		return nil, fmt.Errorf("read %s: %w; give files that -json wrote", name, err)
 	}
 	return &f, nil
+}
+
+// byShare tells whether the row is about the share that the sick instance keeps:
+// then it is not out of rotation, and a pause in its calls says nothing.
+func (r *Result) byShare() bool {
+	return slices.ContainsFunc(r.Verdicts, aboutShare)
+}
+
+func aboutShare(v check.Verdict) bool { return strings.HasPrefix(v.Name, "its share falls") }
+
+// out is the time until the sick instance was out of rotation, where that is asked.
+func (r *Result) out() *time.Duration {
+	if r.byShare() {
+		return nil
+	}
+	return r.Out
 }
