@@ -41,6 +41,8 @@ func startConsole(t *testing.T, users []string, userEnv ...string) *consolePlatf
 	control := httptest.NewServer(p)
 	t.Cleanup(control.Close)
 	p.control = control.URL
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, id := range users {
 		p.startUser(id)
 	}
@@ -193,6 +195,8 @@ func (p *consolePlatform) browse(console string, files ...string) {
 	env := []string{"KEELSONTEST_CONSOLE_URL=http://" + p.edge, "KEELSONTEST_CONSOLE_CONTROL=" + p.control, "KEELSONTEST_CONSOLE_FAKE="}
 	err := runNode(p.t, console, env, append([]string{"--test", "--test-concurrency=1", "--test-reporter=spec"}, files...)...)
 	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.gateway.end(p.t) // until then it writes its log
 		p.t.Errorf("the tests in the browser: %v\nthe gateway wrote:\n%s", err, p.gateway.log)
 	}
