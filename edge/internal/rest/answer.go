@@ -61,10 +61,7 @@ func (x *exchange) domain() string {
 // failWith answers with a status. code 0: by the status.
 func (x *exchange) failWith(st *status.Status, code int) {
 	if code == 0 {
-		code = httpCode(st.Code())
-		if x.cond.sent && st.Code() == codes.Aborted && errorInfo(st).GetReason() == ReasonETagMismatch {
-			code = http.StatusPreconditionFailed
-		}
+		code = x.httpOf(st)
 	}
 	x.code = st.Code()
 	h := x.w.Header()
@@ -83,6 +80,18 @@ func (x *exchange) failWith(st *status.Status, code int) {
 		body = x.problem(st, code)
 	}
 	x.write(code, body)
+}
+
+// httpOf is the HTTP code of a status: that of its code, unless HTTP has one that
+// says more. 429 would have a client send the same large body again.
+func (x *exchange) httpOf(st *status.Status) int {
+	switch reason := errorInfo(st).GetReason(); {
+	case st.Code() == codes.Aborted && reason == ReasonETagMismatch && x.cond.sent:
+		return http.StatusPreconditionFailed
+	case st.Code() == codes.ResourceExhausted && reason == errs.ReasonRequestTooLarge:
+		return http.StatusRequestEntityTooLarge
+	}
+	return httpCode(st.Code())
 }
 
 // dropAnswer removes what was set for another answer.

@@ -74,6 +74,25 @@ func TestAnyOfUnknownTypeIsNeitherLostNorAnError(t *testing.T) {
 	}
 }
 
+func TestARequestThatTheServiceFindsTooLargeIs413(t *testing.T) {
+	s := newServer(t)
+	for _, c := range []struct {
+		code   codes.Code
+		reason string
+		want   int
+	}{
+		{codes.ResourceExhausted, errs.ReasonRequestTooLarge, http.StatusRequestEntityTooLarge},
+		{codes.ResourceExhausted, errs.ReasonResponseTooLarge, http.StatusTooManyRequests},
+		{codes.ResourceExhausted, errs.ReasonRateLimited, http.StatusTooManyRequests},
+		{codes.InvalidArgument, errs.ReasonRequestTooLarge, http.StatusBadRequest}, // another meaning of its own
+	} {
+		s.answer("GetShelf", "", errs.Status(errs.New(c.code, c.reason, "said"), "d", "").Err())
+		if r := s.do("GET", "/v1/shelves/a", ""); r.StatusCode != c.want || int(r.json(t)["code"].(float64)) != int(c.code) {
+			t.Errorf("%s %s: %d %s, want %d", c.code, c.reason, r.StatusCode, r.body, c.want)
+		}
+	}
+}
+
 func TestErrorsHaveTheirCode(t *testing.T) {
 	s := newServer(t)
 	for code, want := range map[codes.Code]int{
