@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -69,12 +70,15 @@ func TestWhatIsNoMessageIsTheCallersFault(t *testing.T) {
 				if e.Code() != tc.code || e.Reason() != tc.reason || e.Domain() == "" || e.RequestID() == "" {
 					t.Errorf("%s: %v, reason %s in %q, correlation ID %q", method, e, e.Reason(), e.Domain(), e.RequestID())
 				}
+				if tc.reason == errs.ReasonMalformedMessage && !strings.HasSuffix(e.Message(), "a message does not decode: proto: cannot parse invalid wire-format data") {
+					t.Errorf("%s says %q", method, e.Message())
+				}
 			}
 			if err := drain(); err != nil {
 				t.Fatal(err)
 			}
 			for _, line := range log.calls(t, "server_call") {
-				if line["level"] == "ERROR" || line["level"] == "WARN" {
+				if line["log.level"] != "info" {
 					t.Errorf("the service warns: %v", line)
 				}
 			}

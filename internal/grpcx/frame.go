@@ -66,12 +66,15 @@ func (c frameCodec) Marshal(v any) (mem.BufferSlice, error) {
 	return data, nil
 }
 
+// decodePrefix begins the errors of a codec that knows frames.
+const decodePrefix = "decode a message: "
+
 // Unmarshal implements encoding.CodecV2.
 func (c frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(interface{ frame() *Frame })
 	if !ok {
 		if err := c.CodecV2.Unmarshal(data, v); err != nil {
-			return fmt.Errorf("decode a message: %w", err)
+			return fmt.Errorf(decodePrefix+"%w", err)
 		}
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -41,6 +42,12 @@ type Malformed struct {
 
 // Error implements error.
 func (e *Malformed) Error() string { return "receive a message: " + e.Text }
+
+// reason is what a codec says, in the same words in every build and whichever codec
+// it is: protobuf has a no-break space in some builds, so that nobody compares.
+func reason(err error) string {
+	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), decodePrefix), "\u00a0", " ")
+}
 
 func undecodable(format string, args ...any) error {
 	return &Malformed{codes.InvalidArgument, fmt.Sprintf(format, args...)}
@@ -132,7 +139,7 @@ func (r *Receiver) receive(m any) error {
 	err = r.codec.Unmarshal(data, m)
 	data.Free()
 	if err != nil {
-		return undecodable("a message does not decode: %v", err)
+		return undecodable("a message does not decode: %s", reason(err))
 	}
 	if !r.one {
 		return nil

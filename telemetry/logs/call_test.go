@@ -204,6 +204,12 @@ func TestWhichCallsAreLogged(t *testing.T) {
 		{"health check", logs.Config{}, health, 0},
 		{"drained stream above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.BidiStream, errs.Draining("token")), 0},
 		{"drained stream", logs.Config{}, ended(call.Server, policy.BidiStream, errs.Draining("token")), 1},
+		{"message too large above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.ResourceExhausted(errs.ReasonRequestTooLarge, "x")), 0},
+		{"message too large at a client", logs.Config{Level: slog.LevelWarn}, ended(call.Client, policy.Unary, errs.ResourceExhausted(errs.ReasonRequestTooLarge, "x")), 1},
+		{"too many messages above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Unimplemented, errs.ReasonMessageCount, "x")), 0},
+		{"no message above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Internal, errs.ReasonMalformedMessage, "x")), 0},
+		{"unknown method above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Unimplemented, errs.ReasonMethodUnknown, "x")), 0},
+		{"other exhaustion", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.ResourceExhausted(errs.ReasonRateLimited, "x")), 1},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

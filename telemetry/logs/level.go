@@ -43,7 +43,8 @@ func Level(c codes.Code) slog.Level {
 
 // level returns the level of one call's line. Successes of a client and of
 // health checks and reflection are for debugging: the server logs the first,
-// and the others say nothing. A stream that a drain ended is no fault.
+// and the others say nothing. A stream that a drain ended is no fault, and what a
+// client sent wrong is the client's, although its code has other meanings too.
 func level(c *call.Call) slog.Level {
 	if c.Code == codes.OK {
 		if c.Side == call.Client || quiet(c.Method.Service) {
@@ -51,10 +52,21 @@ func level(c *call.Call) slog.Level {
 		}
 		return slog.LevelInfo
 	}
-	if c.Code == codes.Unavailable && errs.Reason(c.Failure) == errs.ReasonDraining {
+	reason := errs.Reason(c.Failure)
+	if c.Code == codes.Unavailable && reason == errs.ReasonDraining || c.Side == call.Server && sentWrong(reason) {
 		return slog.LevelInfo
 	}
 	return Level(c.Code)
+}
+
+// sentWrong tells whether a server says by a reason that its client sent what it
+// must not.
+func sentWrong(reason string) bool {
+	switch reason {
+	case errs.ReasonMethodUnknown, errs.ReasonMalformedMessage, errs.ReasonMessageCount, errs.ReasonRequestTooLarge:
+		return true
+	}
+	return false
 }
 
 func quiet(service string) bool {
