@@ -149,7 +149,7 @@ func TestUploadsUnderAllTheirNamesAreStreams(t *testing.T) {
 	if resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(text, "line 1: the line has more than 1000 bytes") {
 		t.Errorf("%d %s", resp.StatusCode, text)
 	}
-	if n := r.counted(t, "keelson_edge_refused_total", "reason", "size"); n != 1 {
-		t.Errorf("%v refusals", n)
-	}
+	eventually(t, "the refusal is counted", func() bool { // after the answer
+		return r.counted(t, "keelson_edge_refused_total", "reason", "size") == 1
+	})
 }

@@ -24,8 +24,8 @@ const (
 	refusedVersion     = "http_version"            // gRPC over HTTP/1.1
 	refusedUnknown     = "unknown"                 // there is no such method, route or page
 	refusedEncoding    = "encoding"                // a compression that nobody here knows
-	refusedProtocol    = "protocol"                // a request to a method that is no call of it
-	refusedMalformed   = "malformed"               // bytes that are no message
+	refusedProtocol    = "protocol"                // a request to a method or route that is no call of it
+	refusedMalformed   = "malformed"               // bytes or parameters that are no message
 	refusedUndescribed = "undescribed"             // the methods of the service are not known yet
 	refusedPanic       = "panic"                   // a handler panicked
 )

@@ -184,11 +184,30 @@ func (e *Edge) servePage(x *exchange, r *http.Request, media string) {
 			x.body.framing = lines
 		}
 	}
-	x.code, x.coded = target.Answer(w, r), true
-	if x.status == http.StatusRequestEntityTooLarge {
-		x.refusal = refusedSize
-		e.metrics.refused(refusedSize)
+	code, own := target.Answer(w, r)
+	x.code, x.coded = code, true
+	if own {
+		x.refusedREST()
 	}
+}
+
+// refusedREST tells the log and the metrics why REST refused a request, so that its
+// correlation ID is found.
+func (x *exchange) refusedREST() {
+	switch {
+	case x.status == http.StatusRequestEntityTooLarge:
+		x.refusal = refusedSize
+	case x.status == http.StatusRequestTimeout:
+		x.refusal = refusedSlowRead
+		return // the guard has counted it
+	case x.status == http.StatusMethodNotAllowed, x.status == http.StatusNotAcceptable, x.status == http.StatusUnsupportedMediaType:
+		x.refusal = refusedProtocol
+	case x.status >= http.StatusBadRequest && x.status < http.StatusInternalServerError:
+		x.refusal = refusedMalformed
+	default:
+		return // what the service answers cannot be passed on: its line tells
+	}
+	x.edge.metrics.refused(x.refusal)
 }
 
 // isLines tells whether a body is lines of JSON, under the names that REST takes.

@@ -27,10 +27,12 @@ type exchange struct {
 	accept accept
 	cond   conditions
 	code   codes.Code // that the client was told
+	own    bool       // the answer is a fault that the router found
 }
 
 // fail answers with a fault of the router's own.
 func (x *exchange) fail(f *fault) {
+	x.own = true
 	for name, values := range f.header {
 		x.w.Header()[name] = values
 	}

@@ -174,8 +174,9 @@ func (t Target) Known() bool { return t.found.route != nil || len(t.found.allow)
 func (t Target) Uploads() bool { return t.found.route != nil && t.found.route.streamsIn() }
 
 // Answer answers the request, also one that no route matches (404), and returns the
-// code that the client was told, of the call or of the error in its place.
-func (t Target) Answer(w http.ResponseWriter, r *http.Request) codes.Code {
+// code that the client was told, of the call or of the error in its place, and
+// whether the answer is an error that the router found, and not the service.
+func (t Target) Answer(w http.ResponseWriter, r *http.Request) (code codes.Code, own bool) {
 	rt, m := t.router, t.found
 	x := rt.exchange(w, r)
 	x.route, x.raw = m.route, m.raw
@@ -191,7 +192,7 @@ func (t Target) Answer(w http.ResponseWriter, r *http.Request) codes.Code {
 	default:
 		x.fail(rt.notAllowed(r, m))
 	}
-	return x.code
+	return x.code, x.own
 }
 
 // Routes returns all routes, in the order of services and methods.

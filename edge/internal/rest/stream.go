@@ -165,6 +165,7 @@ func (x *exchange) gone() *status.Status { return x.status(&fault{err: x.r.Conte
 func (x *exchange) refuse(s *inproc.Stream, st *status.Status, code int) {
 	x.rt.copyHeaders(x.w.Header(), s.Header(), s.Trailer())
 	x.correlate(s.Trailer())
+	x.own = code != 0
 	x.failWith(st, code)
 }
 
