@@ -311,3 +311,14 @@ func TestContentOfRequestsIsChecked(t *testing.T) {
 		t.Errorf("a body of unknown length: %d", r.StatusCode)
 	}
 }
+
+func TestAnEmptyBodyIsOfEveryType(t *testing.T) {
+	s := newServer(t)
+	s.answer("CreateShelf", "{}", nil)
+	if r := s.do("POST", "/v1/shelves", "", "Content-Type", "application/x-www-form-urlencoded"); r.StatusCode >= 300 {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+	if r := s.do("POST", "/v1/shelves", "a=b", "Content-Type", "application/x-www-form-urlencoded"); r.StatusCode != http.StatusUnsupportedMediaType {
+		t.Errorf("%d %s", r.StatusCode, r.body)
+	}
+}
