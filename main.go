@@ -26,17 +26,33 @@ import (
 // It also sets what belongs to the whole process: gRPC's own log goes to that of
 // the service that runs, a log pipe whose reader has gone does not end the
 // process, and the garbage collector leaves a small heap alone for longer: it
-// counts 32 MiB that nobody touches, which a process does not occupy, as in use.
-// GOGC or GOMEMLIMIT in the environment turn that off.
-func Main(run func(ctx context.Context) error) {
-	os.Exit(exitCode(run, os.Stderr))
+// counts 32 MiB that nobody touches, which a process does not occupy, as in use;
+// see [WithHeapFloor]. GOGC or GOMEMLIMIT in the environment turn that off.
+func Main(run func(ctx context.Context) error, opts ...MainOption) {
+	os.Exit(exitCode(run, os.Stderr, opts...))
 }
 
-func exitCode(run func(ctx context.Context) error, stderr io.Writer) int {
+// MainOption changes what [Main] does.
+type MainOption func(*mainOptions)
+
+type mainOptions struct{ heapFloor int }
+
+// WithHeapFloor sets how much memory the garbage collector counts as in use beside
+// what is, in bytes: that much more garbage, at most, stays resident, and the
+// collector runs less often. 0 is none; the default is 32 MiB.
+func WithHeapFloor(bytes int) MainOption {
+	return func(o *mainOptions) { o.heapFloor = max(bytes, 0) }
+}
+
+func exitCode(run func(ctx context.Context) error, stderr io.Writer, opts ...MainOption) int {
+	o := mainOptions{heapFloor: heapFloorSize}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	signal.Ignore(syscall.SIGPIPE)
 	route := &grpcRoute{}
 	logs.RouteGRPC(slog.New(route))
-	floor := heapFloor()
+	floor := heapFloor(o.heapFloor)
 	defer runtime.KeepAlive(floor)
 	ctx, stop := lifecycle.SignalContext(context.WithValue(context.Background(), routeKey{}, route))
 	defer stop()
@@ -59,17 +75,17 @@ func say(stderr io.Writer, text string) {
 	}
 }
 
-// heapFloorSize is how much the collector counts as in use beside what is. A
-// service allocates some 15 KB per call and keeps a few MiB, so that by default
-// it would collect every few hundred calls.
+// heapFloorSize is the default of [WithHeapFloor]. A service allocates some 15 KB
+// per call and keeps a few MiB, so that without it the collector would run every few
+// hundred calls.
 const heapFloorSize = 32 << 20
 
 // heapFloor returns memory that is never touched, and so never resident.
-func heapFloor() []byte {
+func heapFloor(size int) []byte {
 	if os.Getenv("GOGC") != "" || debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		return nil
 	}
-	return make([]byte, heapFloorSize)
+	return make([]byte, size)
 }
 
 // grpcRoute is where gRPC's own log goes: nowhere, until a service runs. gRPC
