@@ -165,8 +165,11 @@ func (c *serverCall) receive(msg any) error {
 	return nil
 }
 
-// admit asks the rate limiter.
+// admit refuses a call that is late, and asks the rate limiter for others.
 func (c *serverCall) admit() error {
+	if err := deadline.Late(&c.Call); err != nil {
+		return err
+	}
 	err := c.m.limiter.Allow(&c.Call)
 	if err != nil {
 		c.SetTrailer(ratelimit.Pushback())

@@ -79,10 +79,21 @@ func start(t *testing.T, registry, binary string, env ...string) discovery.Insta
 	t.Cleanup(func() {
 		stop(t, cmd, ended)
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", filepath.Base(binary), log)
+			t.Logf("warnings and errors of %s:\n%s", filepath.Base(binary), unusual(log.String()))
 		}
 	})
 	return await(t, registry, filepath.Base(binary), cmd.Process.Pid, ended)
+}
+
+// unusual returns the lines of a log that are no information.
+func unusual(log string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"log.level":"info"`) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // await returns the instance of a process once it stands in the registry, which it

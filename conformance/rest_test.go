@@ -60,7 +60,7 @@ func TestEveryDocumentedOperationAnswersAsDocumented(t *testing.T) {
 		w.all(t, at("KEELSON_CONFIG="+config), http.StatusServiceUnavailable, nil, platform)
 	})
 	t.Run("out of time", func(t *testing.T) {
-		w.all(t, base, http.StatusGatewayTimeout, map[string]string{"X-Server-Timeout": "0.000001"})
+		w.all(t, base, http.StatusGatewayTimeout, map[string]string{"X-Server-Timeout": "0.000000001"})
 	})
 	t.Run("an answer that nobody takes", func(t *testing.T) {
 		w.all(t, base, http.StatusNotAcceptable, map[string]string{"Accept": "image/png"})

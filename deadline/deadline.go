@@ -49,6 +49,16 @@ func Begin(c *call.Call) context.CancelFunc {
 	return cancel
 }
 
+// Late returns the error of a call whose deadline had passed when this end heard of
+// it: nobody waits for an answer. It is nil for every other call, and for one that
+// [Begin] was not told of.
+func Late(c *call.Call) error {
+	if c.TimeoutSource != SourceCaller || c.Timeout > 0 {
+		return nil
+	}
+	return errs.DeadlineExceeded(errs.ReasonDeadlineExceeded, "the deadline of %s passed before the call began", c.Method.FullName)
+}
+
 // Explain returns the error of a call whose deadline passed as DEADLINE_EXCEEDED
 // with the deadline's length and source, in its text and in the metadata
 // deadline and deadline_source. The client's end says it for every deadline;

@@ -11,11 +11,14 @@ import (
 )
 
 // UnaryServer returns an interceptor that bounds each unary call by its method's
-// policy, and explains the deadlines that it set itself.
+// policy, explains the deadlines that it set itself, and does not begin what is late.
 func UnaryServer(t *policy.Table) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		c, ctx, release := bound(ctx, call.Server, t, info.FullMethod)
 		defer release()
+		if err := Late(c); err != nil {
+			return nil, err
+		}
 		resp, err := handler(ctx, req)
 		return resp, Explain(c, err)
 	}
@@ -26,6 +29,9 @@ func StreamServer(t *policy.Table) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		c, ctx, release := bound(ss.Context(), call.Server, t, info.FullMethod)
 		defer release()
+		if err := Late(c); err != nil {
+			return err
+		}
 		return Explain(c, handler(srv, &boundStream{ss, ctx}))
 	}
 }

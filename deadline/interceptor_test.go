@@ -88,3 +88,29 @@ func TestTheInterceptorsBoundAndExplain(t *testing.T) {
 		})
 	}
 }
+
+func TestALateCallIsNotBegun(t *testing.T) {
+	tb := table(t)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	_, unaryErr := deadline.UnaryServer(tb)(ctx, nil, &grpc.UnaryServerInfo{FullMethod: testpb.TestService_EmptyCall_FullMethodName}, func(context.Context, any) (any, error) {
+		t.Error("the handler ran")
+		return nil, nil
+	})
+	streamErr := deadline.StreamServer(tb)(nil, inContext{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: testpb.TestService_FullDuplexCall_FullMethodName}, func(any, grpc.ServerStream) error {
+		t.Error("the handler ran")
+		return nil
+	})
+	for kind, err := range map[string]error{"unary": unaryErr, "stream": streamErr} {
+		if e := errs.From(err); e.Code() != codes.DeadlineExceeded || e.Reason() != errs.ReasonDeadlineExceeded {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+type inContext struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s inContext) Context() context.Context { return s.ctx }

@@ -94,6 +94,8 @@ func (x *exchange) spoil(err *errs.Error) {
 // there is nothing to note: nobody reads the answer.
 func (x *exchange) broken(err error) {
 	switch {
+	case x.body.tooLarge.Load():
+		x.spoil(tooLarge(x.body.limit, "edge.max_body"))
 	case errors.Is(err, errSlow):
 		x.spoil(errs.DeadlineExceeded(ReasonRequestTimeout, "the body did not come in time; send it without pauses, or less at once (the operator sets edge.read_timeout)"))
 	case x.body.wrong != nil:

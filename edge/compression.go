@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"strconv"
 
 	"connectrpc.com/connect"
 
@@ -40,7 +41,7 @@ func (b *boundedGzip) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case b.left < 0:
-		panic(undecodable{tooLarge(b.limit)})
+		panic(undecodable{tooLarge(b.limit, "the larger of edge.max_body and grpc.max_send, after decompression")})
 	case err != nil && !errors.Is(err, io.EOF):
 		panic(undecodable{notGzip(err)})
 	}
@@ -51,6 +52,8 @@ func notGzip(err error) *errs.Error {
 	return malformed("a message is said to be compressed with gzip, and cannot be decompressed: %v", err)
 }
 
-func tooLarge(limit int64) *errs.Error {
-	return errs.ResourceExhausted(ReasonRequestTooLarge, "the request is larger than the %d bytes that this service takes; send less, or use a stream", limit)
+// tooLarge is the error for a message with more bytes than a limit, and what sets it.
+func tooLarge(limit int64, set string) *errs.Error {
+	return errs.ResourceExhausted(ReasonRequestTooLarge, "a message is larger than the %d bytes that are taken (%s); send less at once, or use a stream", limit, set).
+		With(errs.Meta("max_bytes", strconv.FormatInt(limit, 10)))
 }

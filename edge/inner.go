@@ -110,7 +110,10 @@ func (i *innerWriter) finish() {
 	defer i.x.state.Unlock()
 	if spoilt := i.x.spoilt; spoilt != nil && (i.broke || i.h.Get("Grpc-Status") != "0") {
 		i.x.refusal = refusedMalformed
-		i.x.edge.metrics.refused(refusedMalformed)
+		if spoilt.Reason() == ReasonRequestTooLarge {
+			i.x.refusal = refusedSize
+		}
+		i.x.edge.metrics.refused(i.x.refusal)
 		putStatus(i.h, errs.Status(spoilt, i.x.edge.domain, i.x.correlation[0]))
 	}
 	to := i.w.Header()
@@ -130,16 +133,10 @@ type innerBody struct {
 	x      *exchange
 	plain  bool   // no message may be compressed
 	ahead  []byte // what was read before the service asked
-	told   bool
 	left   uint32 // of the message under way
 	have   int    // bytes in prefix
 	prefix [envelope]byte
 }
-
-// oversize begins a message that no server takes. It stands for one that the edge
-// did not take: the service answers, and accounts, as for a large message that came
-// by gRPC.
-const oversize = "\x00\xff\xff\xff\xff"
 
 // begins reads the beginning of the first message, which the transcoder decodes whole
 // for that; false: it is not to be understood. Where there is none the service says
@@ -174,11 +171,6 @@ func (i *innerBody) Read(p []byte) (n int, err error) {
 		return n, err
 	case errors.Is(err, io.EOF): // the transcoder says so after each empty message, whatever follows
 		return n, nil
-	case i.told:
-		return n, io.ErrUnexpectedEOF
-	case n == 0 && i.x.body.tooLarge.Load():
-		i.told = true
-		return copy(p, oversize), nil
 	}
 	i.x.broken(err)
 	return n, errSpoilt

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,7 +17,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/edge"
 )
@@ -115,12 +119,72 @@ func TestGRPCOverHTTP1IsToldWhatItNeeds(t *testing.T) {
 	}
 }
 
+func TestALateCallIsNotBegun(t *testing.T) {
+	r := startServing(t, config(), edge.Config{}, func(any, grpc.ServerStream) error {
+		t.Error("the handler ran")
+		return nil
+	})
+	conn := raw(t, r.Address(), strings.Replace(postEcho, "Host", "X-Server-Timeout: 0.000000001\r\nHost", 1)+"Content-Length: 2\r\n\r\n{}")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(body), "DEADLINE_EXCEEDED") {
+		t.Errorf("%d %s, %v", resp.StatusCode, body, err)
+	}
+}
+
 func TestALargeBodyIsRefused(t *testing.T) {
 	r := start(t, edge.Config{MaxBody: 1000})
 	body := `{"payload":{"body":"` + strings.Repeat("A", 2000) + `"}}`
 	resp, text := do(t, client(t, false), http.MethodPost, url(r, "/v1/EchoService:echo"), body, "Content-Type", "application/json")
 	if got := refused(t, resp, text); resp.StatusCode != http.StatusRequestEntityTooLarge || got.Code != codes.ResourceExhausted || got.reason() != edge.ReasonRequestTooLarge {
 		t.Errorf("%d %+v", resp.StatusCode, got)
+	}
+}
+
+func TestALargeMessageIsRefusedInEveryProtocol(t *testing.T) {
+	r := start(t, edge.Config{MaxBody: 1000})
+	message, err := proto.Marshal(&grpc_testing.SimpleRequest{Payload: &grpc_testing.Payload{Body: make([]byte, 2000)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := `{"payload":{"body":"` + strings.Repeat("A", 2000) + `"}}`
+	framed := func(m string) string {
+		return "\x00" + string(binary.BigEndian.AppendUint32(nil, uint32(len(m)))) + m //nolint:gosec // it is short
+	}
+	for name, c := range map[string]struct{ method, media, body string }{
+		"Connect":             {"Echo", "application/proto", string(message)},
+		"Connect JSON":        {"Echo", "application/json", text},
+		"Connect stream JSON": {"List", "application/connect+json", framed(text)},
+		"gRPC-Web JSON":       {"Echo", "application/grpc-web+json", framed(text)},
+	} {
+		for how, length := range map[string]int64{"by length": int64(len(c.body)), "in chunks": -1} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				before := r.counted(t, "keelson_edge_refused_total", "reason", "size")
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url(r, "/%s/%s", echoService, c.method), strings.NewReader(c.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = length
+				req.Header.Set("Content-Type", c.media)
+				resp, err := client(t, false).Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = resp.Body.Close() }()
+				answer, err := io.ReadAll(resp.Body)
+				said := string(answer) + fmt.Sprint(resp.Header, resp.Trailer)
+				if err != nil || !strings.Contains(said, "larger than the 1000 bytes that are taken (edge.max_body)") {
+					t.Errorf("%d %s, %v", resp.StatusCode, said, err)
+				}
+				if n := r.counted(t, "keelson_edge_refused_total", "reason", "size"); n != before+1 {
+					t.Errorf("%v were counted", n-before)
+				}
+			})
+		}
 	}
 }
 

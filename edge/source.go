@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -12,42 +13,56 @@ import (
 // connection stands behind the body when the exchange has ended: what is left of a
 // body must never be taken for a request (RFC 9112, section 9.3).
 type source struct {
-	io.ReadCloser
+	body   io.ReadCloser
+	h2     bool
 	waits  bool        // the client waits for a 100 (Continue) before it sends
 	begun  atomic.Bool // a read was tried
 	ended  atomic.Bool // the end was read
 	failed atomic.Bool // a read ended otherwise; where in the body, nobody knows
+
+	reading sync.Mutex // of HTTP/1
+	closed  bool       // nobody behind the edge reads any more
 }
 
 func newSource(r *http.Request) *source {
-	s := &source{ReadCloser: r.Body, waits: r.Header["Expect"] != nil}
+	s := &source{body: r.Body, h2: r.ProtoMajor >= 2, waits: r.Header["Expect"] != nil}
 	s.ended.Store(r.Body == http.NoBody)
 	return s
 }
 
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
+	if s.h2 {
+		return s.body.Read(p)
+	}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	s.begun.Store(true)
-	n, err := s.ReadCloser.Read(p)
+	n, err := s.body.Read(p)
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF):
 		s.ended.Store(true)
-	case errors.Is(err, http.ErrBodyReadAfterClose): // Close has told how that went
 	default:
 		s.failed.Store(true)
 	}
-	return n, err //nolint:wrapcheck // it stands for what it wraps
+	return n, err
 }
 
-// Close implements io.Closer. net/http reads some of the rest then; when that fails
-// it forgets to tell.
+// Close implements io.Closer. It waits for a reader. A body of HTTP/1 is not closed:
+// net/http would read some of the rest, however long that takes, and does not tell
+// whether it got to the end; settle reads it.
 func (s *source) Close() error {
-	err := s.ReadCloser.Close()
-	if err != nil {
-		s.failed.Store(true)
+	if s.h2 {
+		return s.body.Close() //nolint:wrapcheck // it stands for what it wraps
 	}
-	return err //nolint:wrapcheck // as above
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.closed = true
+	return nil
 }
 
 // maxRest is how much of a body that nobody wanted is read, so that the client gets
@@ -66,10 +81,19 @@ func (x *exchange) settle() {
 		return
 	}
 	_ = rc.SetReadDeadline(x.limit()) // as above; the next request has its own
-	_, err := io.CopyN(io.Discard, s, maxRest)
-	if !s.ended.Load() && !errors.Is(err, http.ErrBodyReadAfterClose) || s.failed.Load() {
+	s.drop()
+	if !s.ended.Load() {
 		x.partWays()
 	}
+}
+
+// drop reads what is left, up to maxRest.
+func (s *source) drop() {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.closed = true
+	_, err := io.CopyN(io.Discard, s.body, maxRest)
+	s.ended.Store(errors.Is(err, io.EOF))
 }
 
 // partWays makes net/http close the connection after the answer, which says so if it

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -52,6 +53,67 @@ func TestTheRestOfABodyIsNeverARequest(t *testing.T) {
 		})
 	}
 	if n := r.counted(t, "keelson_edge_requests_total", "protocol", "openapi"); n != 0 {
+		t.Errorf("%v requests were served that nobody made", n)
+	}
+}
+
+// A body that comes whole although nobody wants it: more than net/http reads of it
+// after the answer.
+func TestTheRestOfALargeBodyIsNeverARequest(t *testing.T) {
+	r := start(t, edge.Config{MaxBody: 1 << 10})
+	const size = 1 << 20
+	filler := strings.Repeat("\r\n", size/4) + strings.Repeat(smuggled, size/2/len(smuggled))
+	filler += strings.Repeat(" ", size-len(filler))
+	lengths := map[string]struct{ header, body string }{
+		"by length": {fmt.Sprintf("Content-Length: %d\r\n\r\n", size), filler},
+		"in chunks": {chunked, fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", size, filler)},
+	}
+	for name, c := range map[string]struct{ path, media string }{
+		"Connect":                  {"/" + echoService + "/Echo", "application/json"},
+		"Connect in binary":        {"/" + echoService + "/Echo", "application/proto"},
+		"a stream of Connect":      {"/" + echoService + "/List", "application/connect+json"},
+		"an upload of Connect":     {"/" + echoService + "/Chat", "application/connect+proto"},
+		"gRPC-Web":                 {"/" + echoService + "/Echo", "application/grpc-web"},
+		"gRPC-Web in text":         {"/" + echoService + "/Echo", "application/grpc-web-text"},
+		"gRPC-Web in JSON":         {"/" + echoService + "/List", "application/grpc-web+json"},
+		"REST":                     {"/v1/EchoService:echo", "application/json"},
+		"an upload of REST":        {"/v1/EchoService:send", "application/x-ndjson"},
+		"lines both ways":          {"/v1/EchoService:chat", "application/x-ndjson"},
+		"a type that is not taken": {"/" + echoService + "/Echo", "text/plain"},
+		"a method that is not":     {"/" + echoService + "/None", "application/proto"},
+		"nothing":                  {"/nowhere", "application/json"},
+		"the description":          {"/openapi.json", "application/json"},
+	} {
+		for how, l := range lengths {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				conn := raw(t, r.Address(), "POST "+c.path+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+c.media+"\r\n"+l.header)
+				written := make(chan struct{})
+				go func() {
+					defer close(written)
+					_, _ = io.WriteString(conn, l.body) // the server may have gone
+				}()
+				in := bufio.NewReader(conn)
+				resp, err := http.ReadResponse(in, nil)
+				if err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body) // it may break off
+					_ = resp.Body.Close()
+					<-written
+					_, _ = io.WriteString(conn, strings.Repeat("\r\n", 2)+"GET /docs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+					if next, err := http.ReadResponse(in, nil); err == nil {
+						if _ = next.Body.Close(); next.StatusCode != http.StatusOK || next.Header.Get("Content-Type") == "application/json" {
+							t.Errorf("after %d, what was left is answered: %d %v", resp.StatusCode, next.StatusCode, next.Header)
+						}
+					}
+				} else if !isReset(err) {
+					t.Error(err)
+				}
+				_ = conn.Close()
+				<-written
+			})
+		}
+	}
+	if n := r.counted(t, "keelson_edge_requests_total", "protocol", "openapi", "method", "GET"); n != 0 {
 		t.Errorf("%v requests were served that nobody made", n)
 	}
 }
