@@ -197,17 +197,33 @@ func TestACallAtAnInstanceThatHangsIsAnsweredByAnother(t *testing.T) {
 }
 
 func TestTheOnlyInstanceIsNotAskedTwice(t *testing.T) {
+	f := newFleet(t)
+	f.cfg.Methods = []policy.Override{{Method: "/user.v1.UserService/GetUser", HedgeDelay: time.Millisecond}}
 	var calls atomic.Int64
-	cfg := keelson.Config{Methods: []policy.Override{{Method: "/user.v1.UserService/GetUser", HedgeDelay: time.Millisecond}}}
-	conn := keelsontest.Serve(t, func(s *keelson.Service) {
+	f.serve(func(s *keelson.Service) {
 		userv1.RegisterUserServiceServer(s, userStub{get: func(context.Context) (*userv1.User, error) {
 			calls.Add(1)
 			<-time.After(50 * time.Millisecond)
 			return &userv1.User{}, nil
 		}})
-	}, keelsontest.WithConfig(cfg))
-	if _, err := userv1.NewUserServiceClient(conn).GetUser(bounded(t), &userv1.GetUserRequest{Name: "users/anna"}); err != nil || calls.Load() != 1 {
-		t.Errorf("%d calls reached the instance, and the caller got %v", calls.Load(), err)
+	})
+	registry := prometheus.NewRegistry()
+	client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard), keelson.WithRegistry(registry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := client.Dial("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second call knows how many instances there are
+		if _, err := userv1.NewUserServiceClient(conn).GetUser(bounded(t), &userv1.GetUserRequest{Name: "users/anna"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hedges := sum(t, registry, "keelson_hedges_total"); calls.Load() != 2 || hedges > 1 {
+		t.Errorf("%d calls reached the instance, and %v hedges are counted", calls.Load(), hedges)
 	}
 }
 

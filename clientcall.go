@@ -101,9 +101,10 @@ func (r *clientCall) admit(opts []grpc.CallOption) error {
 	return r.method.breaker.Begin(&r.Call, &r.pass)
 }
 
-// invoke sends a unary call, and a second time when it may and the first is slow.
+// invoke sends a unary call, and a second time when it may, there is another
+// instance to ask, and the first is slow.
 func (r *clientCall) invoke(fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts []grpc.CallOption) error {
-	hedged := r.Method.Effective().Hedge && !hedge.Skipped(opts) && !grpcx.RetryIsOff(opts)
+	hedged := r.Method.Effective().Hedge && !hedge.Skipped(opts) && !grpcx.RetryIsOff(opts) && !r.to.alone()
 	opts = withOptions(opts, grpc.Peer(&r.peer))
 	if hedged {
 		return r.method.hedge.Invoke(&r.Call, fullName, req, reply, cc, invoke, opts...)

@@ -50,6 +50,12 @@ func (o *outgoing) method(fullName string, stream bool) *clientMethod {
 	return m.(*clientMethod)
 }
 
+// alone tells whether there is but one instance to ask, as far as is known.
+func (o *outgoing) alone() bool {
+	t := o.client.targets.Lookup(o.target)
+	return t != nil && t.Instances() == 1
+}
+
 // forget makes the methods of a service be looked up anew by the next calls,
 // because their policy has been replaced.
 func (c *Client) forget(service string) {

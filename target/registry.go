@@ -13,7 +13,7 @@ import (
 type Registry struct {
 	values map[any]any // not changed after NewRegistry
 
-	mu      sync.Mutex
+	mu      sync.RWMutex
 	targets map[string]*Target
 }
 
@@ -52,8 +52,8 @@ func (r *Registry) Release(t *Target) {
 
 // Lookup returns the state of a target, or nil when nothing is connected to it.
 func (r *Registry) Lookup(name string) *Target {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	return r.targets[name]
 }
 
@@ -107,6 +107,9 @@ type Target struct {
 
 // Name returns the dial target.
 func (t *Target) Name() string { return t.name }
+
+// Instances is how many instances the list in effect has.
+func (t *Target) Instances() int { return len(*t.lives.Load()) }
 
 // Live returns the instance with this address, or nil when the list in effect has none.
 func (t *Target) Live(address string) *Live { return (*t.lives.Load())[address] }
