@@ -10,7 +10,8 @@ import (
 
 // Quota is how many calls a bucket admits.
 type Quota struct {
-	// Rate is how many tokens per second it gets; above zero.
+	// Rate is how many tokens per second it gets; above zero. Less than 1e-6, one in
+	// eleven days, counts as that.
 	Rate float64
 	// Burst is how many it holds; zero: as many as it gets in a second, at least 1.
 	Burst int
@@ -69,7 +70,7 @@ func (k *Keyed) Take(name string, q Quota, now time.Time) Taken {
 	tokens := b.limiter.TokensAt(now)
 	return Taken{
 		OK: ok, Wait: wait, Remaining: max(int(tokens), 0),
-		Full: time.Duration(max(float64(s.burst)-tokens, 0) / s.rate * float64(time.Second)),
+		Full: s.after(max(float64(s.burst)-tokens, 0)),
 	}
 }
 
@@ -89,10 +90,10 @@ const (
 // Tell returns the trailers that tell a client its quota and what is left of it.
 // The name is that of the quota: letters, digits, '-' and '_'.
 func Tell(name string, q Quota, t Taken) metadata.MD {
-	q = q.Normal()
+	s := size{q.Rate, q.Burst}.normal()
 	item := strconv.AppendQuote(make([]byte, 0, len(name)+24), name)
-	policy := strconv.AppendInt(append(item, ";q="...), int64(q.Burst), 10)
-	policy = strconv.AppendInt(append(policy, ";w="...), wholeSeconds(time.Duration(float64(q.Burst)/q.Rate*float64(time.Second))), 10)
+	policy := strconv.AppendInt(append(item, ";q="...), int64(s.burst), 10)
+	policy = strconv.AppendInt(append(policy, ";w="...), wholeSeconds(s.after(float64(s.burst))), 10)
 	pairs := metadata.MD{PolicyKey: {string(policy)}}
 	limit := strconv.AppendInt(append(policy[:len(item)], ";r="...), int64(t.Remaining), 10)
 	limit = strconv.AppendInt(append(limit, ";t="...), wholeSeconds(t.Full), 10)

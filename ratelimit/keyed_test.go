@@ -3,6 +3,7 @@ package ratelimit_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +69,27 @@ func TestSharesAddUpToTheQuotaButForOneCallEach(t *testing.T) {
 	} {
 		if got := tc.q.Share(tc.n); got != tc.want {
 			t.Errorf("one of %d gets %v of %v; want %v", tc.n, got, tc.q, tc.want)
+		}
+	}
+}
+
+// TestNoQuotaIsTooSlowToTell takes quotas whose times are longer than a
+// [time.Duration] can be.
+func TestNoQuotaIsTooSlowToTell(t *testing.T) {
+	for _, q := range []ratelimit.Quota{{Rate: 1e-4, Burst: 1e6}, {Rate: 1e-6, Burst: 1e6}, {Rate: 1e-12, Burst: 2}, {Rate: 1e-300}} {
+		k, err := ratelimit.NewKeyed(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			took := k.Take("a", q, time.Unix(1700000000, 0))
+			if took.Full < time.Hour || took.OK != (took.Wait == 0) || !took.OK && took.Wait < time.Hour {
+				t.Errorf("%v: took %+v", q, took)
+			}
+			told := ratelimit.Tell("client", q, took)
+			if text := told[ratelimit.PolicyKey][0] + told[ratelimit.LimitKey][0]; strings.Contains(text, "-") {
+				t.Errorf("%v is told as %s", q, text)
+			}
 		}
 	}
 }

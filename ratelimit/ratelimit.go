@@ -160,11 +160,24 @@ type size struct {
 	burst int
 }
 
+// slowest is the lowest rate of a bucket: one token in eleven days. longest is what
+// a time is said to be that is longer still: 146 years.
+const (
+	slowest = 1e-6
+	longest = time.Duration(1 << 62)
+)
+
 func (s size) normal() size {
+	s.rate = max(s.rate, slowest)
 	if s.burst < 1 {
 		s.burst = max(1, int(math.Ceil(min(s.rate, 1<<30))))
 	}
 	return s
+}
+
+// after is how long it takes until there are so many more tokens.
+func (s size) after(tokens float64) time.Duration {
+	return time.Duration(min(tokens/s.rate*float64(time.Second), float64(longest)))
 }
 
 // bucket is a token bucket whose size may change.
@@ -190,8 +203,7 @@ func (b *bucket) take(s size, now time.Time) (time.Duration, bool) {
 	if b.limiter.AllowN(now, 1) {
 		return 0, true
 	}
-	missing := 1 - b.limiter.TokensAt(now)
-	return max(time.Duration(missing/s.rate*float64(time.Second)), time.Millisecond), false
+	return max(s.after(1-b.limiter.TokensAt(now)), time.Millisecond), false
 }
 
 // resize sets another size; the tokens that are there stay, as far as they fit.

@@ -38,8 +38,13 @@ const DefaultTimeout = 50 * time.Millisecond
 // maxFailures is after how many failures in a row Redis is away.
 const maxFailures = 3
 
-// The pace at which a Redis that is away is asked whether it is back.
-const firstProbe, lastProbe = 100 * time.Millisecond, 2 * time.Second
+// The pace at which a Redis that is away is asked whether it is back. One that goes
+// again before it was there for steady is asked less often, so that one that comes
+// and goes costs little.
+const firstProbe, lastProbe, steady = 100 * time.Millisecond, 2 * time.Second, 10 * time.Second
+
+// longest is what a time is said to be that is too long for a [time.Duration].
+const longest = time.Duration(1 << 62)
 
 // Config is where calls are counted. Only Address is needed.
 type Config struct {
@@ -147,7 +152,7 @@ func New(cfg Config, opts ...Option) (*Limiter, error) {
 func (l *Limiter) Take(ctx context.Context, key string, q ratelimit.Quota) ratelimit.Taken {
 	if l.failures.Load() < maxFailures {
 		start := time.Now()
-		t, err := l.ask(ctx, key, q, 1)
+		t, err := l.ask(ctx, key, q)
 		l.metrics.duration.Observe(time.Since(start).Seconds())
 		if err == nil {
 			l.failures.Store(0)
@@ -162,8 +167,8 @@ func (l *Limiter) Take(ctx context.Context, key string, q ratelimit.Quota) ratel
 	return l.local.Take(key, q.Share(l.instances()), time.Now())
 }
 
-// ask asks Redis for n tokens, within the timeout.
-func (l *Limiter) ask(ctx context.Context, key string, q ratelimit.Quota, n int) (t ratelimit.Taken, err error) {
+// ask asks Redis for a token, within the timeout.
+func (l *Limiter) ask(ctx context.Context, key string, q ratelimit.Quota) (t ratelimit.Taken, err error) {
 	defer func() {
 		if r := recover(); r != nil { // redis_rate takes every answer for Redis's own
 			err = fmt.Errorf("what answers at %s is no Redis: %v", l.client.Options().Addr, r)
@@ -173,15 +178,24 @@ func (l *Limiter) ask(ctx context.Context, key string, q ratelimit.Quota, n int)
 	defer cancel()
 	q = q.Normal()
 	limit := redis_rate.Limit{Rate: 1, Period: time.Duration(float64(time.Second) / q.Rate), Burst: q.Burst}
-	res, err := l.shared.AllowN(ctx, l.prefix+":"+key, limit, n)
+	res, err := l.shared.AllowN(ctx, l.prefix+":"+key, limit, 1)
 	if err != nil {
 		return t, fmt.Errorf("ask Redis: %w", err)
 	}
-	t = ratelimit.Taken{OK: res.Allowed >= n, Remaining: res.Remaining, Full: res.ResetAfter}
+	t = ratelimit.Taken{OK: res.Allowed >= 1, Remaining: res.Remaining, Full: bounded(res.ResetAfter)}
 	if !t.OK {
-		t.Wait = max(res.RetryAfter, time.Millisecond)
+		t.Wait = max(bounded(res.RetryAfter), time.Millisecond)
 	}
 	return t, nil
+}
+
+// bounded makes the longest time of what redis_rate computed beyond the range of a
+// [time.Duration].
+func bounded(d time.Duration) time.Duration {
+	if d < 0 || d > longest {
+		return longest
+	}
+	return d
 }
 
 // failed counts a failure. The one that is one too many says that Redis is away.
@@ -202,38 +216,46 @@ func (l *Limiter) failed(err error) {
 // Run finds out when a Redis that went away is back, until the context ends. It
 // returns nil.
 func (l *Limiter) Run(ctx context.Context) error {
+	pause, back := firstProbe, time.Time{}
 	for {
 		select {
 		case <-l.away:
-			l.awaitReturn(ctx)
+			if time.Since(back) >= steady {
+				pause = firstProbe
+			}
+			pause = l.awaitReturn(ctx, pause)
+			back = time.Now()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// awaitReturn asks until Redis answers, with what calls ask it but for no token.
-func (l *Limiter) awaitReturn(ctx context.Context) {
+// awaitReturn asks until Redis answers what calls ask it. It takes a token, which
+// there always is: a Redis that cannot write answers all else. It returns after how
+// long to ask first if Redis goes again.
+func (l *Limiter) awaitReturn(ctx context.Context, pause time.Duration) time.Duration {
 	since := time.Now()
-	wait := time.NewTimer(firstProbe)
+	wait := time.NewTimer(pause)
 	defer wait.Stop()
-	for next := firstProbe; ; {
+	for {
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
-			return
+			return pause
 		}
-		_, err := l.ask(ctx, "probe", ratelimit.Quota{Rate: 1}, 0)
+		pause = min(2*pause, lastProbe)
+		_, err := l.ask(ctx, "probe", ratelimit.Quota{Rate: 1e6})
 		if err == nil {
 			break
 		}
 		l.last.Store(&err)
-		next = min(2*next, lastProbe)
-		wait.Reset(next)
+		wait.Reset(pause)
 	}
 	l.metrics.away.Set(0)
 	l.failures.Store(0)
 	l.log.Info("Redis is back; the rate limits are counted over all instances again", "address", l.client.Options().Addr, "duration", time.Since(since).Round(time.Millisecond))
+	return pause
 }
 
 // Check returns why calls are counted by this instance alone, nil when they are
