@@ -4,15 +4,16 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
 func TestPublicSuitePassesButForWhatIsKnown(t *testing.T) {
-	runner := tool(t, "connectconformance")
-	server := build(t, ".", "./server")
+	runner := processtest.Tool(t, "..", "connectconformance")
+	server := processtest.Build(t, ".", "./server")
 	for _, at := range []struct {
 		name string
 		args []string
@@ -30,24 +31,6 @@ func TestPublicSuitePassesButForWhatIsKnown(t *testing.T) {
 			checkReasons(t, results, append(readKnown(t, list), readKnown(t, flaky)...))
 		})
 	}
-}
-
-// tool returns the path of a pinned tool, which tools/install.sh builds.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", ".cache", "bin", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	const hint = "%s is not built, and the public suite is not run; build it: tools/install.sh %s"
-	if os.Getenv(requireEnv) == "1" {
-		t.Fatalf(hint, name, name)
-	}
-	t.Skipf(hint, name, name)
-	return ""
 }
 
 // failures returns what the runner says of cases that are not known to fail.

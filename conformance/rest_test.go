@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
 var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -32,12 +34,12 @@ func TestEveryDocumentedOperationAnswersAsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := t.TempDir()
-	gateway := build(t, root, "./services/gateway/cmd/gateway")
+	gateway := processtest.Build(t, root, "./services/gateway/cmd/gateway")
 	env := []string{"KEELSON_EDGE__ADDRESS=127.0.0.1:0", "KEELSON_DESCRIPTORS=" + filepath.Join(root, "services", "gateway", "descriptors.binpb")}
-	start(t, registry, build(t, root, "./services/user/cmd/user"))
-	start(t, registry, build(t, root, "./services/audit/cmd/audit"))
+	processtest.Start(t, registry, processtest.Build(t, root, "./services/user/cmd/user"))
+	processtest.Start(t, registry, processtest.Build(t, root, "./services/audit/cmd/audit"))
 	at := func(more ...string) string {
-		return "http://" + start(t, registry, gateway, append(slices.Clone(env), more...)...).Meta["edge_address"]
+		return "http://" + processtest.Start(t, registry, gateway, append(slices.Clone(env), more...)...).Meta["edge_address"]
 	}
 	base := at()
 	w := &world{doc: documentAt(t, base), provoked: map[string]map[int]bool{}}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/keelson-dev/keelson/discovery"
+	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
 const userService = "user.v1.UserService"
@@ -23,8 +24,8 @@ func command(t *testing.T, name string, args ...string) string {
 }
 
 func TestForeignClientsUnderstandTheUserService(t *testing.T) {
-	grpcurl, probe := tool(t, "grpcurl"), tool(t, "grpc-health-probe")
-	at := start(t, build(t, "../../services/user/cmd/user"))
+	grpcurl, probe := processtest.Tool(t, "../..", "grpcurl"), processtest.Tool(t, "../..", "grpc-health-probe")
+	at := processtest.Start(t, t.TempDir(), processtest.Build(t, "", "../../services/user/cmd/user"))
 
 	t.Run("grpcurl lists it", func(t *testing.T) {
 		services := strings.Fields(command(t, grpcurl, "-plaintext", at.Address, "list"))

@@ -9,13 +9,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
 func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
-	grpcurl := tool(t, "grpcurl")
+	grpcurl := processtest.Tool(t, "../..", "grpcurl")
 	registry := t.TempDir()
-	startIn(t, registry, build(t, "../../services/user/cmd/user"))
-	at := startIn(t, registry, build(t, "../../services/gateway/cmd/gateway"), "KEELSON_DESCRIPTORS="+descriptors(t), "KEELSON_EDGE__ADDRESS=127.0.0.1:0")
+	processtest.Start(t, registry, processtest.Build(t, "", "../../services/user/cmd/user"))
+	at := processtest.Start(t, registry, processtest.Build(t, "", "../../services/gateway/cmd/gateway"), "KEELSON_DESCRIPTORS="+descriptors(t), "KEELSON_EDGE__ADDRESS=127.0.0.1:0")
 
 	t.Run("lists them", func(t *testing.T) {
 		services := strings.Fields(command(t, grpcurl, "-plaintext", at.Address, "list"))
@@ -58,7 +60,7 @@ func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
 			}
 			return slices.Contains(list.Services, struct{ Name, State string }{"services/user", "STATE_SERVING"})
 		}
-		for limit := time.After(startTimeout); !serves(); {
+		for limit := time.After(time.Minute); !serves(); {
 			select {
 			case <-limit:
 				t.Fatal("the user service does not serve")
@@ -71,7 +73,7 @@ func TestGrpcurlCallsServicesThroughTheGateway(t *testing.T) {
 // watchUntil runs a tool until a line that it prints has the text.
 func watchUntil(t *testing.T, text, name string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	stdout, err := cmd.StdoutPipe()

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/grpc/codes"
+
+	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
 // told is what a script of testdata prints: what the user service answered.
@@ -51,7 +53,7 @@ func TestOtherLanguagesCallTheUserService(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := c.script(t)
-			at := start(t, build(t, "../../services/user/cmd/user"))
+			at := processtest.Start(t, t.TempDir(), processtest.Build(t, "", "../../services/user/cmd/user"))
 			cmd.Args = append(cmd.Args, descriptors(t), at.Address)
 			check(t, run(t, cmd))
 		})
@@ -139,7 +141,7 @@ func pythonScript(t *testing.T) *exec.Cmd {
 // skipped it fails.
 func missing(t *testing.T, hint string) {
 	t.Helper()
-	if os.Getenv(requireEnv) == "1" {
+	if os.Getenv(processtest.RequireEnv) == "1" {
 		t.Fatal(hint)
 	}
 	t.Skip(hint)
