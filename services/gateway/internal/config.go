@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/edge"
+	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 )
 
 // Config is everything the gateway can be told: the chassis's settings and its
@@ -142,6 +144,9 @@ func (c *Config) checkServices() (faults []error) {
 		if !protoreflect.FullName(s.Service).IsValid() {
 			faults = append(faults, fmt.Errorf("%s.service: %q is no full name of a service; write it as in user.v1.UserService", at, s.Service))
 		}
+		if servedHere(s.Service) {
+			faults = append(faults, fmt.Errorf("%s.service: %s is what the gateway serves itself, and never forwards; leave it out", at, s.Service))
+		}
 		if s.Target == "" {
 			faults = append(faults, fmt.Errorf("%s.target: is empty; give a name in the registry, a URL, or host:port", at))
 		}
@@ -153,10 +158,27 @@ func (c *Config) checkServices() (faults []error) {
 	return faults
 }
 
+// servedHere tells whether the gateway serves a service itself.
+func servedHere(service string) bool {
+	switch service {
+	case "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection", platformv1.PlatformService_ServiceDesc.ServiceName:
+		return true
+	}
+	return false
+}
+
 // check reports faults of the limits.
 func (c *LimitsConfig) check() (faults []error) {
 	if c.Rate == 0 && c.Burst > 0 {
 		faults = append(faults, errors.New("limits.burst: is set, but limits.rate is not; set both"))
+	}
+	if a := c.Redis.Address; a != "" {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			faults = append(faults, fmt.Errorf("limits.redis.address: %q is no host:port; write it as in 127.0.0.1:6379", a))
+		}
+		if all := newClients(*c); !all.limited() {
+			faults = append(faults, errors.New("limits.redis.address: is set, but nothing is limited; set limits.rate, or the rate of a key"))
+		}
 	}
 	names, hashes := map[string]bool{}, map[string]bool{}
 	for i, k := range c.Keys {

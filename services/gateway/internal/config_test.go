@@ -25,6 +25,10 @@ func TestTheConfigurationIsChecked(t *testing.T) {
 			c.Services = append(c.Services, internal.ServiceConfig{Service: "user.v1.UserService", Target: "other"})
 		}, "services[2].service"},
 		"a bad name":            {func(c *internal.Config) { c.Services[0].Service = "/user.v1.UserService" }, "services[0].service"},
+		"health":                {func(c *internal.Config) { c.Services[1].Service = "grpc.health.v1.Health" }, "services[1].service"},
+		"reflection":            {func(c *internal.Config) { c.Services[1].Service = "grpc.reflection.v1.ServerReflection" }, "services[1].service"},
+		"the platform service":  {func(c *internal.Config) { c.Services[1].Service = "keelson.platform.v1.PlatformService" }, "services[1].service"},
+		"another of gRPC's":     {func(c *internal.Config) { c.Services[1].Service = "grpc.channelz.v1.Channelz" }, ""},
 		"no target":             {func(c *internal.Config) { c.Services[1].Target = "" }, "services[1].target"},
 		"a burst without rate":  {func(c *internal.Config) { c.Limits.Burst = 5 }, "limits.burst"},
 		"a key without name":    {func(c *internal.Config) { c.Limits.Keys = []internal.KeyConfig{keyOf("", "k", 1)} }, "limits.keys[0].name"},
@@ -37,6 +41,14 @@ func TestTheConfigurationIsChecked(t *testing.T) {
 			again.SHA256 = strings.ToUpper(again.SHA256)
 			c.Limits.Keys = []internal.KeyConfig{keyOf("a", "k", 1), again}
 		}, "limits.keys[1].sha256"},
+		"Redis":                {func(c *internal.Config) { c.Limits.Rate, c.Limits.Redis.Address = 1, "redis.example.com:6379" }, ""},
+		"Redis without a port": {func(c *internal.Config) { c.Limits.Rate, c.Limits.Redis.Address = 1, "127.0.0.1" }, "limits.redis.address"},
+		"Redis without a host": {func(c *internal.Config) { c.Limits.Rate, c.Limits.Redis.Address = 1, ":6379" }, "limits.redis.address"},
+		"Redis as a URL":       {func(c *internal.Config) { c.Limits.Rate, c.Limits.Redis.Address = 1, "redis://127.0.0.1:6379" }, "limits.redis.address"},
+		"Redis for nothing":    {func(c *internal.Config) { c.Limits.Redis.Address = "127.0.0.1:6379" }, "limits.redis.address"},
+		"Redis for clients with keys only": {func(c *internal.Config) {
+			c.Limits.Keys, c.Limits.Redis.Address = []internal.KeyConfig{keyOf("a", "k", 1)}, "127.0.0.1:6379"
+		}, ""},
 		"watches as old as connections may become": {func(c *internal.Config) { c.Platform.MaxAge = c.GRPC.ConnectionGrace }, "platform.max_age"},
 		"watches of the default age, and less grace": {func(c *internal.Config) {
 			c.Platform.MaxAge, c.GRPC.ConnectionGrace = 0, 10*time.Minute

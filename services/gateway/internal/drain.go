@@ -8,8 +8,10 @@ import (
 	"github.com/keelson-dev/keelson/errs"
 )
 
-// drain ends the streams of the gateway when its instance drains. All streams of
-// an instance share one signal, and one goroutine waits for it.
+// drain ends streams of answers, which may go on for ever, when the gateway's instance
+// drains. Streams of requests, such as uploads, come to an end: they have the time that
+// the chassis gives to streams. All streams of an instance share one signal, and one
+// goroutine waits for it.
 type drain struct {
 	once   sync.Once
 	signal chan (<-chan struct{})

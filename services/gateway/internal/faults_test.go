@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/keelson-dev/keelson/errs"
+	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
 
@@ -315,6 +316,56 @@ func TestADrainEndsStreamsAndLetsCallsFinish(t *testing.T) {
 	close(finish)
 	if err := <-called; err != nil {
 		t.Errorf("the call in flight: %v", err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestADrainLetsUploadsFinish begins uploads, drains, and goes on.
+func TestADrainLetsUploadsFinish(t *testing.T) {
+	began := make(chan struct{}, 2)
+	f := newFake(t, func(_ string, ss grpc.ServerStream) error {
+		all := ""
+		for {
+			switch text, err := receive(ss); {
+			case errors.Is(err, io.EOF):
+				return send(ss, all)
+			case err != nil:
+				return err
+			default:
+				if all += text; len(all) == 1 {
+					began <- struct{}{}
+				}
+			}
+		}
+	})
+	g := described1(t, f, func(s *setup) { s.config.Drain.Streams = time.Minute }) // which nobody waits for
+	var uploads []*texts
+	for _, method := range []string{sendMethod, bidiMethod} {
+		s := g.stream(t, soon(t), method)
+		s.send(t, "a")
+		<-began
+		uploads = append(uploads, s)
+	}
+	draining := g.stream(t, soon(t), platformv1.PlatformService_WatchServices_FullMethodName)
+	if err := errors.Join(draining.SendMsg(&platformv1.WatchServicesRequest{}), draining.CloseSend()); err != nil {
+		t.Fatal(err)
+	}
+	drained := make(chan error, 1)
+	go func() { drained <- g.drain() }()
+	for err := error(nil); err == nil; { // until the drain has come to the streams
+		err = draining.RecvMsg(&platformv1.WatchServicesResponse{})
+	}
+	for _, s := range uploads {
+		s.send(t, "b")
+		if err := s.CloseSend(); err != nil {
+			t.Fatal(err)
+		}
+		s.want(t, "ab")
+		if err := s.end(); !errors.Is(err, io.EOF) {
+			t.Errorf("an upload ended with %v", err)
+		}
 	}
 	if err := <-drained; err != nil {
 		t.Error(err)

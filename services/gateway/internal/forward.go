@@ -55,7 +55,6 @@ func (f *forwarder) serve(_ any, ss grpc.ServerStream) error {
 	r := &relay{forwarder: f, ss: ss, link: l, method: method}
 	if known {
 		r.oneRequest = kind == policy.ServerStream
-		r.drains = true
 	}
 	return r.run()
 }

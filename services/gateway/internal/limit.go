@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,6 +15,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/ratelimit/redis"
 )
@@ -29,7 +31,7 @@ type limiter struct {
 	take    func(ctx context.Context, key string, q ratelimit.Quota) ratelimit.Taken
 }
 
-// admit asks whether a client may make one more call. The trailers tell it what is
+// admit asks whether a client may make one more call. The metadata tells it what is
 // left, also when it may not; nil where it has no limit.
 func (l *limiter) admit(ctx context.Context) (metadata.MD, error) {
 	record := call.From(ctx)
@@ -72,13 +74,53 @@ func (l *limiter) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 
 func (l *limiter) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	told, err := l.admit(ss.Context())
-	if told != nil {
+	if told == nil {
+		return handle(srv, ss)
+	}
+	if kind, _ := kindOf(ss.Context()); err != nil || kind == policy.Unary {
 		ss.SetTrailer(told)
+		if err != nil {
+			return err
+		}
+		return handle(srv, ss)
 	}
-	if err != nil {
-		return err
+	s := &toldStream{ServerStream: ss, told: told}
+	defer s.end()
+	return handle(srv, s)
+}
+
+// toldStream tells the client of a stream its quota with the header of the first
+// message, because the trailers may come after hours, and on HTTP come too late for
+// a header. No header comes earlier for that: a stream without one has it in the
+// trailers.
+type toldStream struct {
+	grpc.ServerStream
+	told metadata.MD
+	done atomic.Bool
+}
+
+// SendHeader sends what is told with it.
+func (s *toldStream) SendHeader(md metadata.MD) error {
+	if s.done.CompareAndSwap(false, true) {
+		md = metadata.Join(md, s.told)
 	}
-	return handle(srv, ss)
+	return s.ServerStream.SendHeader(md)
+}
+
+// SendMsg has the header of the first message say what is told.
+func (s *toldStream) SendMsg(m any) error {
+	if s.done.CompareAndSwap(false, true) {
+		if err := s.SetHeader(s.told); err != nil {
+			return err
+		}
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+func (s *toldStream) end() {
+	if s.done.CompareAndSwap(false, true) {
+		s.SetTrailer(s.told)
+	}
 }
 
 // options make the chassis ask the limiter, unless nobody is limited.
@@ -137,9 +179,10 @@ func (g *Gateway) countInstances(service *keelson.Service) (func() int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count the instances of the gateway: %w", errors.Join(err, errors.New("or set limits.redis.instances")))
 	}
+	g.siblings = siblings.Target()
 	counted := newCounted(func() int {
 		for _, t := range service.Targets() {
-			if t.Target == siblings.Target() {
+			if t.Target == g.siblings {
 				return len(t.Instances)
 			}
 		}

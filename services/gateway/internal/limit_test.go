@@ -3,6 +3,7 @@ package internal_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	redistest "github.com/keelson-dev/keelson/internal/testservers/redis"
 
@@ -62,6 +65,52 @@ func TestAClientThatCallsTooOftenIsToldSo(t *testing.T) {
 	}
 	if _, err := healthpb.NewHealthClient(g).Check(soon(t), &healthpb.HealthCheckRequest{}); err != nil {
 		t.Errorf("health is limited: %v", err)
+	}
+}
+
+// TestAStreamTellsItsQuotaWithTheFirstMessage checks that it comes with a header and
+// not at the end of a stream that may be long, that no header comes for it, and that
+// it is said once.
+func TestAStreamTellsItsQuotaWithTheFirstMessage(t *testing.T) {
+	f := newFake(t, func(_ string, ss grpc.ServerStream) error {
+		switch text, err := receive(ss); {
+		case err != nil:
+			return err
+		case text == "header":
+			if err := ss.SendHeader(metadata.Pairs("x-header", "early")); err != nil {
+				return err
+			}
+		case text == "nothing":
+			return nil
+		case text == "fail":
+			return status.Error(codes.Unavailable, "later")
+		}
+		return errors.Join(send(ss, "m"), send(ss, "m"))
+	})
+	g := described1(t, f, limits(100))
+	for _, method := range []string{unaryMethod, watchMethod, sendMethod, bidiMethod} {
+		for text, inHeader := range map[string]bool{"messages": true, "header": true, "nothing": false, "fail": false} {
+			if method == unaryMethod {
+				inHeader = false // it ends at once
+			}
+			s := g.stream(t, soon(t), method)
+			s.send(t, text)
+			if err := s.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			for more := error(nil); more == nil; {
+				more = s.RecvMsg(&wrapperspb.StringValue{})
+			}
+			header, _ := s.Header()
+			for _, key := range []string{ratelimit.LimitKey, ratelimit.PolicyKey} {
+				if h, tr := len(header.Get(key)), len(s.Trailer().Get(key)); h+tr != 1 || (h == 1) != inHeader {
+					t.Errorf("%s, %s: %d times in the header, %d in the trailer", method, text, h, tr)
+				}
+			}
+			if text == "fail" && header != nil {
+				t.Errorf("%s: a header came before an error: %v", method, header)
+			}
+		}
 	}
 }
 

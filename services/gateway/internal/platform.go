@@ -39,20 +39,28 @@ type PlatformSources struct {
 	Draining func(ctx context.Context) <-chan struct{}
 }
 
-// RegisterPlatform adds the platform service to a gateway: it shows what the
-// service's own client knows of the targets of its allow-list.
-func RegisterPlatform(service *keelson.Service, cfg PlatformConfig, services []ServiceConfig) error {
-	from := PlatformSources{Self: service.Self, Targets: service.Targets, Contract: service.Contract}
-	for _, s := range services {
+// registerPlatform adds the platform service: it shows what the chassis service's
+// own client knows of the targets of the allow-list.
+func (g *Gateway) registerPlatform() error {
+	from := PlatformSources{Self: g.service.Self, Targets: g.forwardedTo, Contract: g.service.Contract}
+	for _, s := range g.cfg.Services {
 		from.Routes = append(from.Routes, PlatformRoute(s))
 	}
-	p, err := NewPlatform(cfg, from)
+	p, err := NewPlatform(g.cfg.Platform, from)
 	if err != nil {
 		return err
 	}
-	service.Go("platform", p.Run)
-	platformv1.RegisterPlatformServiceServer(service, p)
+	g.service.Go("platform", p.Run)
+	platformv1.RegisterPlatformServiceServer(g.service, p)
 	return nil
+}
+
+// forwardedTo are the targets of the allow-list. The gateway's own instances, which
+// it may count, are not.
+func (g *Gateway) forwardedTo() []keelson.TargetState {
+	return slices.DeleteFunc(g.service.Targets(), func(s keelson.TargetState) bool {
+		return s.Target == g.siblings
+	})
 }
 
 // Platform answers keelson.platform.v1.PlatformService: it looks at what the

@@ -21,7 +21,6 @@ type relay struct {
 	link       *link
 	method     string
 	oneRequest bool // the method takes one message
-	drains     bool // the stream ends when the instance drains
 	peer       peer.Peer
 }
 
@@ -33,7 +32,7 @@ func (r *relay) run() error {
 	// Whatever ends the relay ends the backend's stream.
 	ctx, cancel := context.WithCancelCause(r.ss.Context())
 	defer cancel(nil)
-	if r.drains {
+	if r.oneRequest { // uploads have the time that the chassis gives to streams
 		defer r.drain.onDrain(r.ss.Context(), cancel)()
 	}
 	var first, more keelson.Frame

@@ -77,6 +77,7 @@ type Gateway struct {
 	drain    *drain
 	metrics  *instruments
 	backends []*backend
+	siblings string // target of the gateway's own instances; "": they are not counted
 }
 
 // New makes a gateway. It reads the files of descriptors, and starts nothing. The
@@ -120,7 +121,7 @@ func (g *Gateway) Register(service *keelson.Service) error {
 	if err := errors.Join(g.prepareLimits(service), g.makeBackends()); err != nil {
 		return err
 	}
-	if err := RegisterPlatform(service, g.cfg.Platform, g.cfg.Services); err != nil {
+	if err := g.registerPlatform(); err != nil {
 		return err
 	}
 	root := http.RedirectHandler(console.Path, http.StatusTemporaryRedirect)

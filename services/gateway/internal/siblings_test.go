@@ -1,11 +1,13 @@
 package internal_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 	"github.com/keelson-dev/keelson/ratelimit"
 )
 
@@ -29,6 +31,18 @@ func TestTheShareOfALimitFollowsTheRegistry(t *testing.T) {
 	shows(`"client";r=5;t=1`)
 	b := described1(t, f, registered)
 	shows(`"client";r=2;t=1`)
+	// They are not one more service of the platform.
+	list, err := platformv1.NewPlatformServiceClient(a).ListServices(soon(t), &platformv1.ListServicesRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range list.GetServices() {
+		names = append(names, s.GetName())
+	}
+	if want := []string{"services/backend", "services/gateway"}; !slices.Equal(names, want) {
+		t.Errorf("the platform is %q; want %q", names, want)
+	}
 	if err := b.drain(); err != nil {
 		t.Error(err)
 	}
