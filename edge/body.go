@@ -54,6 +54,7 @@ type body struct {
 
 	total    atomic.Int64
 	reading  atomic.Bool
+	closing  atomic.Bool
 	tooLarge atomic.Bool
 }
 
@@ -112,6 +113,9 @@ func (b *body) wait(p []byte) (int, error) {
 	}
 	b.reading.Store(true)
 	defer b.reading.Store(false)
+	if b.closing.Load() { // after reading was set: Close sees that, or this sees Close
+		return 0, http.ErrBodyReadAfterClose
+	}
 	return b.ReadCloser.Read(p)
 }
 
@@ -221,6 +225,7 @@ func (b *body) prefix() error {
 
 // Close implements io.Closer: it lets go of a reader that waits.
 func (b *body) Close() error {
+	b.closing.Store(true)
 	if b.reading.Load() && !b.x.h2 {
 		b.x.guard.cutRead() // net/http's own Close would wait for the reader
 	}

@@ -28,6 +28,8 @@ type exchange struct {
 	source      *source
 	guard       guard
 	decoded     bool // the one message of the request is JSON
+	duplex      bool // the request may be read while it is answered
+	settled     bool // nothing more is read of the request
 	// state keeps the transcoder's two halves apart, see inner.
 	state  sync.Mutex
 	spoilt *errs.Error // what is wrong with what the client sent
@@ -50,6 +52,9 @@ func (e *Edge) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x.source = newSource(r)
 	x.body = &body{ReadCloser: x.source, x: x}
 	r.Body = x.body
+	if !x.h2 && !x.source.ended.Load() {
+		_ = http.NewResponseController(w).EnableFullDuplex() // see settle; a writer that cannot is a test's
+	}
 	x.guard.start(x)
 	return x
 }
@@ -75,10 +80,29 @@ func (x *exchange) WriteHeader(code int) {
 		x.partWays()
 	}
 	mergeVary(x.w.Header())
-	if x.edge.leaving.Load() {
+	// A server of HTTP/1.0 knows no chunks, and net/http would take for a request
+	// what a client sends in them all the same (RFC 9112, section 6.1).
+	if x.edge.leaving.Load() || !x.r.ProtoAtLeast(1, 1) {
 		x.w.Header()["Connection"] = closeConnection
 	}
 	x.w.WriteHeader(code)
+}
+
+// EnableFullDuplex implements what [http.ResponseController] looks for.
+func (x *exchange) EnableFullDuplex() error {
+	x.duplex = true
+	return nil
+}
+
+// buffered is how much of an answer net/http holds before it sends the header.
+const buffered = 2 << 10
+
+// opens is told before the answer begins to be sent: nobody reads the request then,
+// unless it goes both ways, and a client that still sends it does not read.
+func (x *exchange) opens() {
+	if !x.duplex {
+		x.settle()
+	}
 }
 
 // Write implements http.ResponseWriter.
@@ -89,6 +113,9 @@ func (x *exchange) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		part := p[written:min(len(p), written+piece)]
+		if x.sent+int64(len(part)) > buffered {
+			x.opens()
+		}
 		x.guard.writing.Store(x.now() + int64(x.edge.cfg.WriteTimeout))
 		n, err := x.w.Write(part) //nolint:gosec // G705: each answer says its type, and nosniff
 		x.guard.writing.Store(0)
@@ -109,6 +136,7 @@ func (x *exchange) FlushError() error {
 	if !x.wrote {
 		x.WriteHeader(http.StatusOK)
 	}
+	x.opens()
 	x.guard.writing.Store(x.now() + int64(x.edge.cfg.WriteTimeout))
 	err := http.NewResponseController(x.w).Flush()
 	x.guard.writing.Store(0)
@@ -119,9 +147,7 @@ func (x *exchange) FlushError() error {
 // end accounts for the exchange, and bounds what net/http does after it.
 func (x *exchange) end() {
 	x.guard.stop()
-	if !x.h2 && !x.source.ended.Load() {
-		x.settle()
-	}
+	x.settle()
 	if x.unflushed { // last: settling takes time
 		_ = http.NewResponseController(x.w).SetWriteDeadline(x.limit()) // a writer without deadlines is a test's
 	}

@@ -33,16 +33,29 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	returned = true
 }
 
-// panicked answers for a handler that did not.
+// panicked answers for a handler that did not. Where an answer has begun it is broken
+// off, so that nobody takes the part for the whole.
 func (x *exchange) panicked(reason any) {
 	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		x.guard.stop()
-		x.edge.account(x)
-		x.edge.flight.end()
-		panic(http.ErrAbortHandler) // net/http's own way to break a connection
+		x.breakOff()
 	}
 	x.edge.log.Error("a handler at the edge panicked", "panic", reason, "path", x.r.URL.Path, "stack", string(debug.Stack()))
+	begun := x.wrote
 	x.refuse(refusedPanic, http.StatusInternalServerError, errs.Internal(errs.ReasonPanic, "internal error; quote the correlation ID %s", x.correlation[0]))
+	if begun {
+		x.breakOff()
+	}
+}
+
+// breakOff ends the exchange by net/http's own way to break a connection.
+func (x *exchange) breakOff() {
+	x.guard.stop()
+	if !x.h2 { // net/http would read on, for as long as the client likes
+		_ = http.NewResponseController(x.w).SetReadDeadline(past) // a writer without deadlines is a test's
+	}
+	x.edge.account(x)
+	x.edge.flight.end()
+	panic(http.ErrAbortHandler)
 }
 
 // serve passes a request to what it is for. The order is the package's.
@@ -95,6 +108,7 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 	switch {
 	case x.protocol.framed():
 		b.framing = prefixed
+		x.duplex = true
 		b.plain = isPlain(x.protocol, r.Header)
 		if json { // what is decoded here must not claim more memory than it sends
 			b.gather, b.limit = true, int64(e.cfg.MaxBody)
@@ -160,7 +174,12 @@ func (e *Edge) refuseMethod(x *exchange, r *http.Request, routes *routes) {
 func (e *Edge) servePage(x *exchange, r *http.Request, media string) {
 	x.body.limit = int64(e.cfg.MaxBody)
 	w, finish := x.compressed()
-	defer finish()
+	e.serveTo(x, w, r, media)
+	finish() // not after a panic: what is held is no answer then
+}
+
+// serveTo is servePage for a writer.
+func (e *Edge) serveTo(x *exchange, w http.ResponseWriter, r *http.Request, media string) {
 	routes := e.current()
 	if e.serveAdded(x, w, r, routes) {
 		return

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // source is the body of a request as net/http has it. It knows whether the
@@ -70,21 +71,28 @@ func (s *source) Close() error {
 const maxRest = 256 << 10
 
 // settle reads what is left of the body of a request of HTTP/1, or sees to it that
-// the connection is not used again.
+// the connection is not used again. net/http would do the first before an answer
+// begins, for as long as the client likes, and also with what a stream has yet to
+// read: it is told that requests and answers go both ways at once.
 func (x *exchange) settle() {
 	s, rc := x.source, http.NewResponseController(x.w)
+	if x.h2 || x.settled || s.ended.Load() {
+		return
+	}
+	x.settled = true
 	if s.waits && !s.begun.Load() || s.failed.Load() {
-		// net/http reads on before it answers. It would wait for what does not
-		// come until there is no time left to write.
+		// net/http reads on after the answer, where nothing comes.
 		_ = rc.SetReadDeadline(past) // a writer without deadlines is a test's
 		x.partWays()
 		return
 	}
-	_ = rc.SetReadDeadline(x.limit()) // as above; the next request has its own
+	_ = rc.SetReadDeadline(x.limit()) // as above
 	s.drop()
 	if !s.ended.Load() {
 		x.partWays()
+		return
 	}
+	_ = rc.SetReadDeadline(time.Time{}) // as above; who answers for long still hears the client go
 }
 
 // drop reads what is left, up to maxRest.

@@ -122,8 +122,11 @@ func (x *exchange) noBody() *fault {
 	}
 	var one [1]byte
 	n, err := io.ReadFull(x.r.Body, one[:])
-	if n == 0 || err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
 		return nil
+	case n == 0: // what was said to come may be more than this end knows of
+		return x.unreadable(err)
 	}
 	return wrong(errs.InvalidArgument(errs.ReasonInvalidRequest, "%s takes no body; give fields as query parameters", x.route))
 }
