@@ -11,7 +11,7 @@ import (
 // covers what is below it. ARCHITECTURE.md tells the same in prose.
 var (
 	// archLeaves are the leaves; each may import the ones before it.
-	archLeaves = []string{"internal/collectors", "proto/keelson", "errs", "policy", "call", "target"}
+	archLeaves = []string{"internal/collectors", "internal/nearest", "proto/keelson", "errs", "policy", "call", "target"}
 	// archConcerns may import leaves, and nothing of another concern.
 	archConcerns = []string{
 		"lifecycle", "health", "breaker", "ratelimit", "shed", "hedge", "recovery", "validate", "deadline",

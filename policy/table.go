@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/keelson-dev/keelson/internal/nearest"
 	policyv1 "github.com/keelson-dev/keelson/proto/keelson/policy/v1"
 )
 
@@ -186,11 +187,20 @@ func (o *Override) matches(m *Method) bool {
 	return o.Method == m.FullName
 }
 
+// suggest says which method a misspelt name may mean, or how one is written.
+func suggest(name string, methods map[string]*Method) string {
+	near := nearest.To(name, len(name)/2, maps.Keys(methods))
+	if near == "" {
+		return "; a method is written /package.Service/Method"
+	}
+	return fmt.Sprintf("; did you mean %q?", near)
+}
+
 func check(o *Override, methods map[string]*Method) error {
 	var faults []string
 	m := methods[o.Method]
 	if m == nil && !matchesAny(o, methods) {
-		faults = append(faults, "no such method"+nearest(o.Method, methods))
+		faults = append(faults, "no such method"+suggest(o.Method, methods))
 	}
 	faults = append(faults, o.validate(m)...)
 	if len(faults) == 0 {

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/keelson-dev/keelson/cmd/keelson/internal/nearest"
+	"github.com/keelson-dev/keelson/internal/nearest"
 )
 
 // maxMessage bounds one message of the input, so that a file that is no NDJSON

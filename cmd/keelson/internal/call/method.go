@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/keelson-dev/keelson/cmd/keelson/internal/nearest"
+	"github.com/keelson-dev/keelson/internal/nearest"
 )
 
 // maxCandidates is how many methods an error lists.

@@ -1,8 +1,9 @@
-// Package nearest orders names by how close they are to what somebody typed.
+// Package nearest finds the names that are close to what somebody typed.
 package nearest
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -27,6 +28,25 @@ func Sort(name string, candidates []string) []string {
 		sorted[i] = s.name
 	}
 	return sorted
+}
+
+// longest is how many bytes a name may have to be compared by [To]: those that
+// strangers send have no bound.
+const longest = 128
+
+// To returns the known name that is closest to one, the first in alphabetical order
+// of several, or "" when none is within so many changes of a byte.
+func To(name string, within int, known iter.Seq[string]) string {
+	best, least := "", within+1
+	if len(name) > longest {
+		return ""
+	}
+	for k := range known {
+		if d := distance(name, k); d < least || d == least && k < best {
+			best, least = k, d
+		}
+	}
+	return best
 }
 
 // distance is that of Levenshtein, on bytes.
