@@ -103,73 +103,103 @@ func answered(ctx context.Context, client *http.Client, method, url, body string
 	return err
 }
 
-// TestRollingRestartsLoseNoCallThroughGateways restarts two gateways and three
-// instances of the user service, one after another, while clients call by native
-// gRPC, REST and Connect.
-func TestRollingRestartsLoseNoCallThroughGateways(t *testing.T) {
+// rolling are gateways and instances of the user service that are restarted one
+// after another, and what clients need to call them.
+type rolling struct {
+	*gateways
+	instances map[string]*instance
+	edges     map[string]string // of the gateways, by instance
+	web       *http.Client
+	users     userv1.UserServiceClient
+}
+
+// newRolling starts two gateways, and instances of the user service with one user.
+func newRolling(t *testing.T, users ...string) *rolling {
+	t.Helper()
 	p := newPlatform(t)
-	g := &gateways{platform: p}
-	store := "KEELSON_STORE__SQLITE__PATH=" + filepath.Join(p.dir, "user.db")
-	drain := "KEELSON_DRAIN__PROPAGATION=1s"
-	instances := map[string]*instance{}
-	for _, id := range []string{"user-a", "user-b", "user-c"} {
-		instances[id] = p.start(id, store, drain)
+	r := &rolling{
+		gateways: &gateways{platform: p}, instances: map[string]*instance{},
+		edges: map[string]string{"gateway-a": port.Free(t), "gateway-b": port.Free(t)}, web: &http.Client{Transport: &http.Transport{}},
 	}
-	p.startProgram("services/audit/cmd/audit", "audit-a", &bytes.Buffer{}, "KEELSON_STORE__SQLITE__PATH="+filepath.Join(p.dir, "audit.db"))
-	edges := map[string]string{"gateway-a": port.Free(t), "gateway-b": port.Free(t)}
-	for id, edge := range edges {
-		instances[id] = g.start(id, edge)
+	t.Cleanup(r.web.CloseIdleConnections)
+	for _, id := range users {
+		r.begin(id)
+	}
+	for id := range r.edges {
+		r.begin(id)
 	}
 	conn, err := p.client().Dial("gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := userv1.NewUserServiceClient(conn)
-	must[*userv1.User](t)(users.CreateUser(bounded(t), &userv1.CreateUserRequest{UserId: "ada-lovelace", User: &userv1.User{Email: "ada@example.com"}}))
-	web := &http.Client{Transport: &http.Transport{}}
-	defer web.CloseIdleConnections()
-	for id, edge := range edges {
-		p.wait("the edge of "+id+" to know the methods", func() bool {
-			return answered(bounded(t), web, http.MethodGet, "http://"+edge+"/v1/users/ada-lovelace", "") == nil
-		})
+	r.users = userv1.NewUserServiceClient(conn)
+	must[*userv1.User](t)(r.users.CreateUser(bounded(t), &userv1.CreateUserRequest{UserId: "ada-lovelace", User: &userv1.User{Email: "ada@example.com"}}))
+	for _, edge := range r.edges {
+		r.ready(edge)
 	}
+	return r
+}
 
+func (r *rolling) begin(id string) {
+	if edge, ok := r.edges[id]; ok {
+		r.instances[id] = r.start(id, edge)
+		return
+	}
+	r.instances[id] = r.platform.start(id, "KEELSON_STORE__SQLITE__PATH="+filepath.Join(r.dir, "user.db"), "KEELSON_DRAIN__PROPAGATION=1s")
+}
+
+// ready waits until an edge serves the user.
+func (r *rolling) ready(edge string) {
+	r.wait("the edge at "+edge+" to know the methods", func() bool {
+		return answered(bounded(r.t), r.web, http.MethodGet, "http://"+edge+"/v1/users/ada-lovelace", "") == nil
+	})
+}
+
+// restart restarts instances, one after another.
+func (r *rolling) restart(ids ...string) {
+	r.t.Helper()
+	for _, id := range ids {
+		r.instances[id].end(r.t)
+		r.begin(id)
+		if edge, ok := r.edges[id]; ok {
+			r.ready(edge)
+		}
+	}
+}
+
+// TestRollingRestartsLoseNoCallThroughGateways restarts two gateways and three
+// instances of the user service, one after another, while clients call by native
+// gRPC, REST, Connect and gRPC-Web.
+func TestRollingRestartsLoseNoCallThroughGateways(t *testing.T) {
+	r := newRolling(t, "user-a", "user-b", "user-c")
+	r.startProgram("services/audit/cmd/audit", "audit-a", &bytes.Buffer{}, "KEELSON_STORE__SQLITE__PATH="+filepath.Join(r.dir, "audit.db"))
 	l := &load{t: t, done: make(chan struct{})}
 	for range 4 {
 		l.worker("gRPC read", func(ctx context.Context, _ int) error {
-			_, err := users.GetUser(ctx, &userv1.GetUserRequest{Name: "users/ada-lovelace"})
+			_, err := r.users.GetUser(ctx, &userv1.GetUserRequest{Name: "users/ada-lovelace"})
 			return err
 		})
 	}
 	l.worker("gRPC write", func(ctx context.Context, n int) error {
-		_, err := users.UpdateUser(ctx, &userv1.UpdateUserRequest{User: &userv1.User{Name: "users/ada-lovelace", Email: "ada@example.com", DisplayName: fmt.Sprint("name ", n)}})
+		_, err := r.users.UpdateUser(ctx, &userv1.UpdateUserRequest{User: &userv1.User{Name: "users/ada-lovelace", Email: "ada@example.com", DisplayName: fmt.Sprint("name ", n)}})
 		return err
 	})
 	l.worker("REST", func(ctx context.Context, _ int) error {
-		edge, err := g.edge()
+		edge, err := r.edge()
 		if err != nil {
 			return err
 		}
-		return answered(ctx, web, http.MethodGet, "http://"+edge+"/v1/users/ada-lovelace", "")
+		return answered(ctx, r.web, http.MethodGet, "http://"+edge+"/v1/users/ada-lovelace", "")
 	})
 	l.worker("Connect", func(ctx context.Context, _ int) error {
-		edge, err := g.edge()
+		edge, err := r.edge()
 		if err != nil {
 			return err
 		}
-		return answered(ctx, web, http.MethodPost, "http://"+edge+"/user.v1.UserService/GetUser", `{"name":"users/ada-lovelace"}`)
+		return answered(ctx, r.web, http.MethodPost, "http://"+edge+"/user.v1.UserService/GetUser", `{"name":"users/ada-lovelace"}`)
 	})
-	for _, id := range []string{"gateway-a", "user-a", "gateway-b", "user-b", "user-c"} {
-		instances[id].end(t)
-		if edge, ok := edges[id]; ok {
-			instances[id] = g.start(id, edge)
-			p.wait("the edge of "+id+" to know the methods", func() bool {
-				return answered(bounded(t), web, http.MethodGet, "http://"+edge+"/v1/users/ada-lovelace", "") == nil
-			})
-			continue
-		}
-		instances[id] = p.start(id, store, drain)
-	}
+	l.worker("gRPC-Web", func(ctx context.Context, _ int) error { return r.byGRPCWeb(ctx) })
+	r.restart("gateway-a", "user-a", "gateway-b", "user-b", "user-c")
 	close(l.done)
 	l.running.Wait()
 	t.Logf("%d calls, %d failed", l.calls.Load(), l.failed.Load())
