@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/keelson-dev/keelson/internal/nearest"
 )
 
 // suggestKey says what an unknown key of n, which is at path, may have meant.
@@ -12,7 +14,7 @@ func (l *loader) suggestKey(n *node, path, key string) string {
 	for i, f := range n.fields {
 		keys[i] = f.key
 	}
-	if near := nearest(key, keys); near != "" {
+	if near := meant(key, keys); near != "" {
 		return fmt.Sprintf("did you mean %s?", join(path, near))
 	}
 	for p, m := range l.schema.all("") {
@@ -32,7 +34,7 @@ func suggestVariable(schema *node, name string, opts Options) string {
 			names = append(names, variableName(opts.prefix(), path))
 		}
 	}
-	if near := nearest(name, names); near != "" {
+	if near := meant(name, names); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return "every variable that begins with " + opts.prefix() + " has to be a setting; --print-config shows them"
@@ -58,42 +60,11 @@ func (n *node) visit(path string, yield func(string, *node) bool) bool {
 	return n.elem.visit(path+"[]", yield)
 }
 
-// nearest finds the candidate with the fewest edits to name, if they are few for
-// its length.
-func nearest(name string, candidates []string) string {
-	name = strings.ToLower(name)
-	best, least := "", max(2, len(name)/3)+1
+// meant finds the name with the fewest edits, if they are few for its length.
+func meant(name string, known []string) string {
+	within := max(2, len(name)/3)
 	if len(name) <= 3 {
-		least = 2
+		within = 1
 	}
-	for _, c := range candidates {
-		if d := distance(name, strings.ToLower(c)); d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance counts the insertions, deletions, substitutions and swaps of
-// neighbours between a and b (optimal string alignment).
-func distance(a, b string) int {
-	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				cur[j] = min(cur[j], before[j-2]+1)
-			}
-		}
-		before, prev, cur = prev, cur, before
-	}
-	return prev[len(b)]
+	return nearest.To(name, within, slices.Values(known))
 }

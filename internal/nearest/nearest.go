@@ -1,4 +1,5 @@
-// Package nearest finds the names that are close to what somebody typed.
+// Package nearest finds the names that are close to what somebody typed. Comparisons
+// ignore case.
 package nearest
 
 import (
@@ -9,7 +10,7 @@ import (
 )
 
 // Sort returns the candidates, the closest to name first; ties stay in
-// alphabetical order. The comparison ignores case.
+// alphabetical order.
 func Sort(name string, candidates []string) []string {
 	type scored struct {
 		name string
@@ -35,38 +36,41 @@ func Sort(name string, candidates []string) []string {
 const longest = 128
 
 // To returns the known name that is closest to one, the first in alphabetical order
-// of several, or "" when none is within so many changes of a byte.
+// of several, or "" when none is within so many edits.
 func To(name string, within int, known iter.Seq[string]) string {
 	best, least := "", within+1
 	if len(name) > longest {
 		return ""
 	}
+	name = strings.ToLower(name)
 	for k := range known {
-		if d := distance(name, k); d < least || d == least && k < best {
+		if d := distance(name, strings.ToLower(k)); d < least || d == least && k < best {
 			best, least = k, d
 		}
 	}
 	return best
 }
 
-// distance is that of Levenshtein, on bytes.
+// distance counts the insertions, deletions, substitutions and swaps of neighbours
+// between two names, by bytes (optimal string alignment).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			above := row[j+1]
-			step := diagonal
-			if a[i] != b[j] {
-				step++
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
 			}
-			row[j+1] = min(above+1, row[j]+1, step)
-			diagonal = above
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
 		}
+		before, prev, cur = prev, cur, before
 	}
-	return row[len(b)]
+	return prev[len(b)]
 }

@@ -40,6 +40,8 @@ func TestToNamesTheNearestWithinABound(t *testing.T) {
 		"typo":     {"GetUsr", 2, []string{"ListUsers", "GetUser"}, "GetUser"},
 		"same":     {"a", 0, []string{"b", "a"}, "a"},
 		"tie":      {"x", 1, []string{"c", "b"}, "b"},
+		"swap":     {"Gte", 1, []string{"Put", "Get"}, "Get"},
+		"case":     {"display_Name", 0, []string{"display_name"}, "display_name"},
 		"too far":  {"GetUsr", 0, []string{"GetUser"}, ""},
 		"nothing":  {"x", 9, nil, ""},
 		"too long": {long, 9, []string{long}, ""},
