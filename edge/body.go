@@ -186,7 +186,7 @@ func (b *body) advanceFrames(p []byte) (int, error) {
 			}
 			continue
 		}
-		if b.have == 0 {
+		if b.have == 0 && (b.began == 0 || b.got > 0) {
 			b.began, b.got = b.x.now(), 0
 		}
 		n := copy(b.head[b.have:], p[i:])

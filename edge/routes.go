@@ -81,7 +81,7 @@ func (e *Edge) routesOf(c *keelson.Contract) *routes {
 
 func (e *Edge) restConfig(all []protoreflect.ServiceDescriptor) rest.Config {
 	return rest.Config{
-		Services: all, Handler: e.service, Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody),
+		Services: all, Handler: e.service, Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody), Idle: e.cfg.IdleTimeout,
 		Index: "; /openapi.json lists the routes, /docs shows them",
 	}
 }

@@ -109,6 +109,9 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 	case x.protocol.framed():
 		b.framing = prefixed
 		x.duplex = true
+		if !m.IsStreamingClient() { // there is one message, and it is to come now
+			b.began = x.now()
+		}
 		b.plain = isPlain(x.protocol, r.Header)
 		if json { // what is decoded here must not claim more memory than it sends
 			b.gather, b.limit = true, int64(e.cfg.MaxBody)

@@ -2,6 +2,7 @@ package inproc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"math"
@@ -115,12 +116,21 @@ func (s *Stream) Trailer() http.Header {
 	return s.trailer
 }
 
+// Break ends what the server receives with CANCELED, and lets it end the call by
+// itself: nothing follows, and what came is not all. why is the message of that
+// status, for the server's log. It does not wait, and may be called by any goroutine.
+func (s *Stream) Break(why string) {
+	// gRPC over net/http takes these words for CANCELED, and others for a connection
+	// that was lost (handler_server.go, mapRecvMsgError, v1.85.0).
+	_ = s.out.CloseWithError(errors.New(why + " (request body closed by handler)"))
+}
+
 // Cancel cancels the call if it has not ended. It does not wait, may be called
 // more than once, and by any goroutine.
 func (s *Stream) Cancel() {
 	s.canceled.Do(func() {
 		s.cancel()
-		_ = s.out.CloseWithError(context.Canceled)
+		s.Break("the call was cancelled")
 	})
 }
 

@@ -16,18 +16,23 @@ type resume struct {
 	request protoreflect.FieldDescriptor // takes Last-Event-ID
 }
 
-func (r *route) bindResume() error {
-	if !r.streamsOut() {
+// bindPolicy takes from the policy of a stream what is done here.
+func (r *route) bindPolicy() error {
+	if !r.streamsIn() && !r.streamsOut() {
 		return nil
 	}
 	p := &policyv1.MethodPolicy{}
 	if _, err := extension(r.method.Options(), policyv1.E_Method, p); err != nil {
 		return err
 	}
-	said := p.GetResume()
-	if said == nil {
+	r.idles = p.IdleTimeout != nil
+	if p.GetResume() == nil || !r.streamsOut() {
 		return nil
 	}
+	return r.bindResume(p.GetResume())
+}
+
+func (r *route) bindResume(said *policyv1.Resume) error {
 	answer, err := resumeField(r.out.Descriptor(), said.GetResponseField())
 	if err != nil {
 		return fmt.Errorf("resume.response_field: %w", err)

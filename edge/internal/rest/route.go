@@ -37,6 +37,7 @@ type route struct {
 	etag     fieldPath   // where ETag comes from; nil: there is none
 	mask     protoreflect.FieldDescriptor
 	resume   *resume
+	idles    bool // the .proto says how long a stream may be idle
 	creates  bool
 	location *route // the rule that reads what this one creates
 }
@@ -129,7 +130,7 @@ func newRoute(md protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*ro
 	if err := errors.Join(r.bindPath(), r.bindBody(rule.GetBody()), r.bindResponse(rule.GetResponseBody())); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", verb, path, err)
 	}
-	if err := r.bindResume(); err != nil {
+	if err := r.bindPolicy(); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", verb, path, err)
 	}
 	r.bindETags()

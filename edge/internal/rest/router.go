@@ -42,6 +42,10 @@ type Config struct {
 	// Reconnect is what event streams tell browsers to wait before they connect
 	// again. Zero: 2 s.
 	Reconnect time.Duration
+	// Idle is how long the client of an upload may send nothing while nothing is
+	// written to it either, where the .proto of the method has no idle_timeout. Zero:
+	// as long as it likes.
+	Idle time.Duration
 	// WriteTimeout is how long the client of a stream may take to read what is
 	// written to it; then it is cut. Zero: as long as it likes, whoever made the
 	// writer looks after it.

@@ -55,8 +55,8 @@ func TestAllThatIsWrongIsSaidAtOnce(t *testing.T) {
 		})
 	}
 	r := s.do("POST", "/v1/shelves:import", "{}\n\n{\"positions\":1,\"position\":\"x\"}\n", "Content-Type", ndjson, "Accept", "application/problem+json, */*;q=0.5")
-	if !strings.Contains(r.body, `"detail":"positions (line 3, column 13) is no field of library.v1.Change; did you mean \"position\"?; and 1 more, see the field violations"`) ||
-		!strings.Contains(r.body, `"metadata":{"line":"3"}`) || strings.Contains(r.body, "line 1") {
+	if !strings.Contains(r.body, `"detail":"positions (line 3, column 13) is no field of library.v1.Change; did you mean \"position\"?; and 1 more, see the field violations; one line before it was taken, and may have had its effect"`) ||
+		!strings.Contains(r.body, `"metadata":{"line":"3","taken":"1"}`) || strings.Contains(r.body, "line 1") {
 		t.Errorf("a line of an upload: %d %s", r.StatusCode, r.body)
 	}
 }

@@ -22,6 +22,10 @@ import (
 // ended before it: a client of HTTP/1.1 whose upload is cut off loses the answer.
 const linger = 2 * time.Second
 
+// patience is how long a service has to end the call of an upload that breaks off, and
+// to answer what came before, until it is cancelled.
+const patience = time.Second
+
 // upload is a call whose client streams: lines in, lines out, both as they come.
 type upload struct {
 	x      *exchange
@@ -32,9 +36,12 @@ type upload struct {
 	sent   chan struct{} // closed when the body is not read any more
 
 	until atomic.Int64 // when reading the body ends, in Unix nanoseconds; 0: not yet
+	taken int          // messages that the service has, of the goroutine that sends
+	idle  *idle        // nil: nothing bounds a pause
 
 	mu    sync.Mutex
-	fault *fault // of the body; it ends the call
+	fault *fault      // of the body; it ends the call
+	late  *time.Timer // cancels a call that does not end after a fault
 }
 
 // upload makes the call of a method whose client streams.
@@ -60,6 +67,7 @@ func (x *exchange) upload(c *inproc.Call) {
 	defer cancel()
 	u.cancel, u.s = cancel, c.Open(ctx)
 	u.sent = make(chan struct{})
+	u.watch()
 	go func() {
 		defer close(u.sent)
 		send()
@@ -69,6 +77,7 @@ func (x *exchange) upload(c *inproc.Call) {
 	} else {
 		u.relay(ctx)
 	}
+	u.idle.stop()
 	u.s.Close()
 	u.finish()
 }
@@ -79,6 +88,11 @@ func (u *upload) finish() {
 	if u.x.r.ProtoMajor != 1 || u.x.r.Context().Err() != nil {
 		wait = 0 // others can be told to stop without losing the answer
 	}
+	u.mu.Lock()
+	if u.late != nil {
+		u.late.Stop()
+	}
+	u.mu.Unlock()
 	u.until.Store(time.Now().Add(wait).UnixNano())
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -133,16 +147,41 @@ func (u *upload) sender() (func(), *fault) {
 
 // end is what becomes of the call when the body was read, or could not be.
 func (u *upload) end(f *fault) {
+	u.idle.stop()
 	if f == nil {
 		u.s.CloseSend()
 		return
 	}
-	u.mu.Lock()
-	u.fault = f
-	u.mu.Unlock()
-	// Cancelled, not half-closed: the server must not take what came for all.
-	u.s.Cancel()
+	u.breakOff(f)
 	u.drop(u.x.r.Body) // see linger
+}
+
+// breakOff ends the call for what is wrong with the body, unless that was done. It is
+// not half-closed: the server must not take what came for all. It hears that its
+// client sent something wrong, and not that it went away, and has a moment to answer
+// what was right.
+func (u *upload) breakOff(f *fault) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.fault != nil {
+		return
+	}
+	u.fault = f
+	if f == errEnded {
+		u.s.Cancel()
+		return
+	}
+	e := errs.From(f.err)
+	why := "the upload was refused: " + e.Reason()
+	if line := e.Metadata()["line"]; line != "" {
+		why += " at line " + line
+	}
+	u.s.Break(why)
+	select {
+	case <-u.s.Done():
+	default:
+		u.late = time.AfterFunc(patience, u.s.Cancel)
+	}
 }
 
 // errEnded is no fault: the call ended before its upload.
@@ -150,7 +189,7 @@ var errEnded = &fault{}
 
 // sendLines sends each line as a message.
 func (u *upload) sendLines(body io.Reader) *fault {
-	lines := newLineReader(body, u.x.rt.config.MaxRequest)
+	lines := newLineReader(u.idle.during(body), u.x.rt.config.MaxRequest)
 	for {
 		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -161,11 +200,12 @@ func (u *upload) sendLines(body io.Reader) *fault {
 		}
 		raw, f := u.message(document{raw: line, line: lines.number})
 		if f != nil {
-			return atLine(lines.number, f)
+			return u.atLine(lines.number, f)
 		}
 		if u.s.Send(raw) != nil {
 			return errEnded
 		}
+		u.taken++
 	}
 }
 
@@ -183,35 +223,42 @@ func (u *upload) message(line document) ([]byte, *fault) {
 
 func (u *upload) lineFault(number int, err error) *fault {
 	if errors.Is(err, errLineTooLong) {
-		return atLine(number, tooLarge(u.x.rt.config.MaxRequest, "the line has more than %d bytes, counted after decompression; split it"))
+		return u.atLine(number, tooLarge(u.x.rt.config.MaxRequest, "the line has more than %d bytes, counted after decompression; split it"))
 	}
-	return atLine(number, u.x.unreadable(err))
+	return u.atLine(number, u.x.unreadable(err))
 }
 
-// atLine says at which line a fault is, once.
-func atLine(number int, f *fault) *fault {
+// atLine says at which line a fault is, once, and what became of those before it.
+func (u *upload) atLine(number int, f *fault) *fault {
 	e := errs.From(f.err)
-	where := ""
+	where, before := "", ""
 	if !f.placed {
 		where = "line " + strconv.Itoa(number) + ": "
 	}
-	at := errs.New(e.Code(), e.Reason(), "%s%s", where, e.Message()).With(errs.Cause(e))
+	switch u.taken {
+	case 0:
+	case 1:
+		before = "; one line before it was taken, and may have had its effect"
+	default:
+		before = "; " + strconv.Itoa(u.taken) + " lines before it were taken, and may have had their effect"
+	}
+	at := errs.New(e.Code(), e.Reason(), "%s%s%s", where, e.Message(), before).With(errs.Cause(e))
 	for k, v := range e.Metadata() {
 		at = at.With(errs.Meta(k, v))
 	}
 	for _, v := range e.Fields() {
 		at = at.With(errs.Field(v.GetField(), v.GetReason(), v.GetDescription()))
 	}
-	return &fault{http: f.http, err: at.With(errs.Meta("line", strconv.Itoa(number)))}
+	return &fault{http: f.http, err: at.With(errs.Meta("line", strconv.Itoa(number)), errs.Meta("taken", strconv.Itoa(u.taken)))}
 }
 
 // sendChunks sends a body that is no JSON, in pieces.
 func (u *upload) sendChunks(body io.Reader, base protoreflect.Message) *fault {
 	const size = 64 << 10
-	buffer := make([]byte, size)
+	buffer, from := make([]byte, size), u.idle.during(body)
 	contentType := u.x.r.Header.Get("Content-Type")
 	for m, first := base, true; ; m, first, contentType = u.x.route.in.New(), false, "" {
-		n, err := body.Read(buffer)
+		n, err := from.Read(buffer)
 		if n > 0 || first {
 			setHTTPBody(httpBodyIn(m, u.x.route.bodyField), contentType, buffer[:n])
 			raw, f := u.x.marshal(m)
@@ -287,6 +334,7 @@ func (u *upload) write(results *backlog) *streamWriter {
 				return w
 			}
 			results.written(len(line))
+			u.idle.touch()
 		}
 	}
 }
