@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,6 +128,49 @@ func TestABackendThatNeverAnswersReflectionIsServedAllTheSame(t *testing.T) {
 	}
 	if err := g.drain(); err != nil { // waits for no answer
 		t.Error(err)
+	}
+}
+
+// TestAPageInPlaceOfGRPCIsNotPassedOn has a proxy stand before the backend, whose pages
+// tell of the inside.
+func TestAPageInPlaceOfGRPCIsNotPassedOn(t *testing.T) {
+	for code, want := range map[int]codes.Code{
+		http.StatusOK: codes.Unknown, http.StatusBadRequest: codes.Internal, http.StatusForbidden: codes.PermissionDenied,
+		http.StatusNotFound: codes.Unimplemented, http.StatusBadGateway: codes.Unavailable,
+	} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/grpc.") { // no health, so that it counts as ready
+				w.Header().Set("Content-Type", "application/grpc")
+				w.Header().Set("Grpc-Status", "12")
+				return
+			}
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, "upstream 10.1.2.3 is away")
+		}))
+		server.Config.Protocols = &http.Protocols{}
+		server.Config.Protocols.SetUnencryptedHTTP2(true)
+		server.Start()
+		g := described1(t, newFake(t, echo), func(s *setup) {
+			s.dial = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
+			})}
+		})
+		for _, method := range []string{unaryMethod, readMethod, watchMethod, bidiMethod} {
+			s := g.stream(t, soon(t), method)
+			s.send(t, "x")
+			if err := s.CloseSend(); err != nil {
+				t.Fatal(err)
+			}
+			err := s.end()
+			if e := wantError(t, err, want, internal.ReasonNotGRPC); e.Domain() != internal.Domain || strings.Contains(err.Error(), "10.1.2.3") {
+				t.Errorf("%s of a page with %d: heard %v", method, code, err)
+			}
+		}
+		if err := g.drain(); err != nil {
+			t.Error(err)
+		}
+		server.Close()
 	}
 }
 

@@ -2,6 +2,7 @@ package internal
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
 )
 
@@ -51,6 +53,40 @@ func cardinality(came string) error {
 	return own(errs.Unimplemented(errs.ReasonMessageCount, "the method takes one message, and %s came", came))
 }
 
+// ReasonNotGRPC says that what answers for a target speaks something else.
+const ReasonNotGRPC = "NOT_GRPC"
+
+// otherHTTP begins what grpc-go says of an answer that is HTTP and not gRPC. A piece
+// of its body follows, which is not for clients.
+const otherHTTP = "unexpected HTTP status code received from server: "
+
+// notGRPC says that an answer was not gRPC, such as the page of a proxy, with the code
+// that gRPC has for its HTTP status.
+func notGRPC(target string, e *errs.Error) error {
+	code, _, _ := strings.Cut(strings.TrimPrefix(e.Message(), otherHTTP), ";")
+	return own(errs.New(e.Code(), ReasonNotGRPC, "what answers for %s is HTTP and not gRPC, status %.40q", target, code).With(errs.Cause(e)))
+}
+
+// sizes bound the messages that are sent on. They are looked at before gRPC does,
+// which would end the call with words of its own.
+type sizes struct{ request, answer int }
+
+func (s sizes) checkRequest(target string, msg *keelson.Frame) error {
+	if n := msg.Len(); n > s.request {
+		return own(errs.ResourceExhausted(errs.ReasonRequestTooLarge, "a message of %d bytes is larger than the %d that may be sent to %s (client.max_send); send less at once", n, s.request, target).
+			With(errs.Meta("max_bytes", strconv.Itoa(s.request))))
+	}
+	return nil
+}
+
+func (s sizes) checkAnswer(target string, msg *keelson.Frame) error {
+	if n := msg.Len(); n > s.answer {
+		return own(errs.ResourceExhausted(errs.ReasonResponseTooLarge, "%s answered with a message of %d bytes, more than the %d that may be sent on (grpc.max_send); ask for less at once", target, n, s.answer).
+			With(errs.Meta("max_bytes", strconv.Itoa(s.answer))))
+	}
+	return nil
+}
+
 // answer is how a backend, or the way there, ended a call.
 type answer struct {
 	err             error
@@ -71,6 +107,8 @@ func (a *answer) failure(ctx context.Context, target string) error {
 	switch {
 	case !e.Remote(): // said by the chassis's client: a breaker, a deadline, nobody ready
 		return own(e)
+	case len(a.header) == 0 && len(a.trailer) == 0 && strings.HasPrefix(e.Message(), otherHTTP):
+		return notGRPC(target, e)
 	case e.Code() == codes.Unavailable && a.broken(e):
 		return lost(target, len(a.header) > 0, a.err)
 	}

@@ -174,6 +174,41 @@ func TestMessagesThatAreTooLargeSaySo(t *testing.T) {
 	})
 }
 
+// TestMessagesThatTheGatewayDoesNotSendOnSaySo has it take more than it may send.
+func TestMessagesThatTheGatewayDoesNotSendOnSaySo(t *testing.T) {
+	const most, more = 1 << 20, 2 << 20
+	ways(t, func(t *testing.T, start func(handler, ...func(*setup)) (*gateway, *fake)) {
+		g, f := start(echo, func(s *setup) { s.config.GRPC.MaxSend, s.config.Client.MaxSend = most, most })
+		for reason, answer := range map[string]handler{
+			errs.ReasonRequestTooLarge: echo,
+			errs.ReasonResponseTooLarge: func(_ string, ss grpc.ServerStream) error {
+				if _, err := receive(ss); err != nil {
+					return err
+				}
+				return send(ss, strings.Repeat("x", more))
+			},
+		} {
+			f.answer(answer)
+			for _, method := range []string{unaryMethod, readMethod, watchMethod, bidiMethod} {
+				s := g.stream(t, soon(t), method)
+				text := "x"
+				if reason == errs.ReasonRequestTooLarge {
+					text = strings.Repeat("x", more)
+				}
+				if err := s.SendMsg(wrapperspb.String(text)); err != nil && !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+				if err := s.CloseSend(); err != nil {
+					t.Fatal(err)
+				}
+				if e := wantError(t, s.end(), codes.ResourceExhausted, reason); e.Domain() != internal.Domain || e.Meta("max_bytes") == "" {
+					t.Errorf("%s: %v of the domain %q", method, e, e.Domain())
+				}
+			}
+		}
+	})
+}
+
 func TestTheNumberOfMessagesIsCheckedAsAServerDoes(t *testing.T) {
 	f := newFake(t, echo)
 	g := described1(t, f)

@@ -21,6 +21,7 @@ import (
 type forwarder struct {
 	target   string
 	patience time.Duration // how long a call waits for a ready instance
+	sizes    sizes
 	drain    *drain
 	present  atomic.Pointer[link]
 	pumps    sync.WaitGroup // goroutines that read from clients
@@ -120,6 +121,9 @@ func (f *forwarder) unary(ss grpc.ServerStream, l *link, method string) error {
 	if err != nil {
 		a := answer{err: err, header: x.header, trailer: x.trailer, peer: &x.peer}
 		return a.failure(ctx, f.target)
+	}
+	if err := f.sizes.checkAnswer(f.target, &x.reply); err != nil {
+		return err
 	}
 	return ss.SendMsg(&x.reply)
 }

@@ -83,7 +83,10 @@ func (r *relay) requests(cancel context.CancelCauseFunc) {
 			cancel(&refused{err})
 			return
 		}
-		err := r.cs.SendMsg(&msg)
+		err := r.sizes.checkRequest(r.target, &msg)
+		if err == nil {
+			err = r.cs.SendMsg(&msg)
+		}
 		msg.Free()
 		if errors.Is(err, io.EOF) { // the backend has ended the stream
 			return
@@ -117,7 +120,10 @@ func (r *relay) responses(ctx context.Context) error {
 		if err := r.cs.RecvMsg(&msg); err != nil {
 			return r.end(ctx, err)
 		}
-		err := r.ss.SendMsg(&msg)
+		err := r.sizes.checkAnswer(r.target, &msg)
+		if err == nil {
+			err = r.ss.SendMsg(&msg)
+		}
 		msg.Free()
 		if err != nil {
 			return err

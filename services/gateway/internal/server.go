@@ -155,8 +155,9 @@ func (g *Gateway) makeBackends() error {
 func (g *Gateway) newBackend(target string) (*backend, error) {
 	r := g.cfg.Reflection
 	r.Refresh, r.MaxSize = orDefault(r.Refresh, time.Minute), orDefault(r.MaxSize, 4<<20)
+	most := sizes{request: int(orDefault(g.cfg.Client.MaxSend, 16<<20)), answer: int(orDefault(g.cfg.GRPC.MaxSend, 16<<20))}
 	b := &backend{
-		forwarder: &forwarder{target: target, patience: orDefault(g.cfg.ReadyTimeout, 2*time.Second), drain: g.drain},
+		forwarder: &forwarder{target: target, patience: orDefault(g.cfg.ReadyTimeout, 2*time.Second), sizes: most, drain: g.drain},
 		host:      g.service, log: g.service.Logger(), metrics: g.metrics, targets: g.targets, cfg: r,
 		dial: func() (*grpc.ClientConn, error) {
 			return g.service.Dial(target, append([]grpc.DialOption{keelson.RawFrames()}, g.dialOptions...)...)
