@@ -166,13 +166,17 @@ func (f *describedFiles) digest(file protoreflect.FileDescriptor) [sha256.Size]b
 }
 
 // loadDescriptors reads the files that describe services, and returns those of
-// the wanted ones that are in them. The first file that has a service counts.
-func loadDescriptors(paths, wanted []string) (map[string]description, error) {
-	all := map[string]description{}
+// the wanted ones that are in them. The first file that has a service counts; idle
+// are files that have none.
+func loadDescriptors(paths, wanted []string) (all map[string]description, idle []string, err error) {
+	all = map[string]description{}
 	for i, path := range paths {
 		found, err := loadDescriptorFile(path, wanted)
 		if err != nil {
-			return nil, fmt.Errorf("descriptors[%d]: %s: %w", i, path, err)
+			return nil, nil, fmt.Errorf("descriptors[%d]: %s: %w", i, path, err)
+		}
+		if len(found) == 0 {
+			idle = append(idle, path)
 		}
 		for name, d := range found {
 			if _, before := all[name]; !before {
@@ -180,7 +184,7 @@ func loadDescriptors(paths, wanted []string) (map[string]description, error) {
 			}
 		}
 	}
-	return all, nil
+	return all, idle, nil
 }
 
 func loadDescriptorFile(path string, wanted []string) (map[string]description, error) {
@@ -194,6 +198,9 @@ func loadDescriptorFile(path string, wanted []string) (map[string]description, e
 	set := &descriptorpb.FileDescriptorSet{}
 	if err := proto.Unmarshal(raw, set); err != nil {
 		return nil, fmt.Errorf("it is no FileDescriptorSet; make it with buf build -o, or protoc --include_imports --descriptor_set_out: %w", err)
+	}
+	if len(set.GetFile()) == 0 {
+		return nil, errors.New("it has no file descriptors; make it with buf build -o, or protoc --include_imports --descriptor_set_out")
 	}
 	files := newDescribedFiles(maxDescriptorFile)
 	for _, file := range set.GetFile() {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -199,9 +201,59 @@ func FuzzDescriptors(f *testing.F) {
 }
 
 func TestFilesOfDescriptorsAreChecked(t *testing.T) {
-	cfg := internal.DefaultConfig()
-	cfg.Descriptors = []string{"/does/not/exist.binpb"}
-	if _, err := internal.New(cfg); err == nil || !strings.Contains(err.Error(), "descriptors[0]") {
-		t.Errorf("error is %v", err)
+	dir := t.TempDir()
+	set := func(files ...*descriptorpb.FileDescriptorProto) []byte {
+		raw, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: files})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
 	}
+	imports, again := echoFile(), echoFile("More")
+	imports.Dependency = append(imports.Dependency, "other/v1/other.proto")
+	whole := set(echoSet().GetFile()...)
+	for name, tc := range map[string]struct {
+		content []byte // nil: there is no file
+		want    string // of the error; empty: none
+	}{
+		"whole":                    {whole, ""},
+		"without basic types":      {set(echoFile()), ""},
+		"not there":                {nil, "read"},
+		"empty":                    {[]byte{}, "no file descriptors"},
+		"a .proto":                 {[]byte("syntax = \"proto3\";"), "no FileDescriptorSet"},
+		"cut off":                  {whole[:len(whole)-7], "no FileDescriptorSet"},
+		"one file, and no set":     {marshaled(t, echoFile()), "no FileDescriptorSet"},
+		"without imports":          {set(imports), "other/v1/other.proto"},
+		"a file twice, as it is":   {set(echoFile(), echoFile()), ""},
+		"a file twice, and others": {set(echoFile(), again), "differently"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, name)
+			if tc.content != nil {
+				if err := os.WriteFile(path, tc.content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg := internal.DefaultConfig()
+			cfg.Services, cfg.Descriptors = []internal.ServiceConfig{{Service: echoService, Target: "backend"}}, []string{path}
+			switch _, err := internal.New(cfg); {
+			case tc.want == "" && err != nil:
+				t.Errorf("it is refused: %v", err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "descriptors[0]: "+path)):
+				t.Errorf("error is %v; want %q in it, and the file", err, tc.want)
+			}
+		})
+	}
+}
+
+// TestAFileThatDescribesNothingOfTheAllowListIsTold sees to it that a file of somebody
+// else is not taken for the right one.
+func TestAFileThatDescribesNothingOfTheAllowListIsTold(t *testing.T) {
+	var log lines
+	path := echoDescriptors(t)
+	f := newFake(t, echo)
+	newGateway(t, f, describedBy(path), func(s *setup) {
+		s.config.Services[0].Service, s.log = "other.v1.Other", &log
+	})
+	eventually(t, "the log to name the file", func() bool { return strings.Contains(log.text(), path) })
 }

@@ -70,6 +70,7 @@ type Gateway struct {
 	cfg         Config
 	dialOptions []grpc.DialOption
 	files       map[string]description // what the files say of services
+	idle        []string               // files that say nothing of them
 	limiter     *limiter
 
 	service  *keelson.Service
@@ -95,7 +96,7 @@ func New(cfg Config, opts ...Option) (*Gateway, error) {
 		names = append(names, s.Service)
 	}
 	var err error
-	g.files, err = loadDescriptors(cfg.Descriptors, names)
+	g.files, g.idle, err = loadDescriptors(cfg.Descriptors, names)
 	return g, err
 }
 
@@ -118,6 +119,9 @@ func (g *Gateway) Register(service *keelson.Service) error {
 		return fmt.Errorf("register the metrics of the gateway: %w", err)
 	}
 	g.limiter.metrics = g.metrics
+	for _, path := range g.idle {
+		service.Logger().Warn("a file of descriptors describes no service of the allow-list; is it another platform's?", "file", path)
+	}
 	if err := errors.Join(g.prepareLimits(service), g.makeBackends()); err != nil {
 		return err
 	}
