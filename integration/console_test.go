@@ -152,7 +152,7 @@ func (p *consolePlatform) compact(revision string) {
 }
 
 // ofItsOwn are the files that have a test for themselves below.
-var ofItsOwn = []string{"extremes.test.mjs", "resync.test.mjs"}
+var ofItsOwn = []string{"extremes.test.mjs", "resync.test.mjs", "states.test.mjs"}
 
 // TestConsoleInABrowser runs console/e2e in Chromium before the real platform.
 // Screenshots are kept in .cache/screenshots. KEELSONTEST_CONSOLE_TESTS names
@@ -181,10 +181,11 @@ func TestConsoleReadsAnewWhatIsForgotten(t *testing.T) {
 }
 
 // TestConsoleShowsExtremes runs the tests of what a small platform does not have,
-// before the gateway in memory.
+// and of states that pass too soon to be looked at, before the gateway in memory.
 func TestConsoleShowsExtremes(t *testing.T) {
 	console := consoleFolder(t)
-	if err := runNode(t, console, nil, "e2e/fake.mjs", filepath.Join("e2e", "extremes.test.mjs")); err != nil {
+	files := []string{"e2e/fake.mjs", filepath.Join("e2e", "extremes.test.mjs"), filepath.Join("e2e", "states.test.mjs")}
+	if err := runNode(t, console, nil, files...); err != nil {
 		t.Errorf("the tests in the browser: %v", err)
 	}
 }

@@ -2,17 +2,11 @@
 // long or written from right to left. Before the gateway in memory alone.
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import { accessible, call, connection, control, dialog, eventually, filterBy, fresh, needsFake, pick, row, rows, shot, visit, withBrowser } from "./setup.mjs";
+import { LOOKS, call, connection, control, dialog, eventually, filterBy, fresh, look, needsFake, pick, row, rows, shot, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
-const LOOKS = { light: {}, dark: { colorScheme: "dark" }, phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true } };
-const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-const check = async (page, name, fullPage = true) => {
-  await accessible(page, name);
-  await eventually(async () => assert.equal(await sideways(page), 0, `${name}: scrolls sideways`), 5000);
-  await shot(page, name, { fullPage });
-};
+const check = (page, name, fullPage = true) => look(page, name, { fullPage });
 
 const PEOPLE = [
   ["arabic", "عبد الله بن محمد", "الفريق"],
@@ -25,38 +19,44 @@ const PEOPLE = [
 
 describe("extremes", { skip: needsFake }, () => {
   after(() => control("scene/usual"));
-  for (const [look, options] of Object.entries(LOOKS)) {
+  for (const [name, options] of Object.entries(LOOKS)) {
     for (const scene of ["crowd", "quiet", "alone"]) {
-      it(`the platform: ${scene}, in ${look}`, async () => {
+      it(`the platform: ${scene}, in ${name}`, async () => {
         await control(`scene/${scene}`);
         await visit("/console/platform", options, async (page) => {
           await page.locator("[data-service]").first().waitFor();
           await connection(page, "live");
           if (scene === "crowd") await eventually(async () => assert.equal(await page.locator("[data-instance^=user-]").count(), 20));
+          if (scene === "crowd") {
+            const open = page.getByRole("list", { name: "Breakers that are not closed" });
+            await open.getByText("Open").first().waitFor();
+            await open.getByText("98,765,432 refused").first().waitFor();
+            assert.ok((await page.locator('[data-label="Breaker"]').getByText("Half open").count()) > 0);
+          }
           if (scene === "quiet") await page.getByText("No calls in the last five minutes").first().waitFor({ state: "attached" });
           if (scene === "alone") await page.getByText("The gateway exposes no services").waitFor();
-          await check(page, `extreme-platform-${scene}-${look}`);
+          await check(page, `extreme-platform-${scene}-${name}`);
         });
       });
     }
 
-    it(`names of every kind, in ${look}`, async () => {
+    it(`names of every kind, in ${name}`, async () => {
       const word = fresh("kind").replaceAll("-", "");
       for (const [id, displayName, team] of PEOPLE) {
         await call("CreateUser", { userId: `${word}-${id}`, user: { email: `${"long.".repeat(id === "endless" ? 12 : 0)}${word}.${id}@example.com`, displayName, givenName: displayName.slice(0, 60), labels: { team } } });
       }
       await visit(filterBy({ filter: word }), options, async (page) => {
         await eventually(async () => assert.equal(await rows(page).count(), PEOPLE.length));
-        await check(page, `extreme-names-${look}`);
+        await check(page, `extreme-names-${name}`);
         await pick(page, `${word}-hebrew`, "Suspend");
         await row(page, `${word}-hebrew`).getByText("Suspended").waitFor();
         await pick(page, `${word}-endless`, "Delete…");
         await dialog(page);
-        await check(page, `extreme-delete-${look}`, false);
+        await check(page, `extreme-delete-${name}`, false);
       });
       await visit(`/console/users/${word}-endless`, options, async (page) => {
         await page.locator(".timeline li").first().waitFor();
-        await check(page, `extreme-user-${look}`);
+        await check(page, `extreme-user-${name}`);
       });
     });
   }

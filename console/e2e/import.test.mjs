@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { accessible, call, control, eventually, fresh, shot, visit, withBrowser } from "./setup.mjs";
+import { accessible, base, call, connection, control, eventually, fresh, needsReal, row, shot, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
@@ -114,11 +114,54 @@ describe("an import", () => {
     });
   });
 
-  it("of a file that holds no users says so", async () => {
-    await visit("/console/import", {}, async (page) => {
-      await choose(page, "people.csv", "name\nAda");
-      await page.getByRole("alert").getByText("one of them `email`").waitFor();
-      await accessible(page, "a file that is no good");
+  it("of ten thousand rows is done, and told to who looks at the list meanwhile", { skip: needsReal }, async () => {
+    const word = fresh("a-many");
+    await visit("/console/users", {}, async (list) => {
+      await connection(list, "live");
+      const page = await list.context().newPage();
+      await page.goto(`${base}/console/import`);
+      await choose(page, "people.csv", csv(word, 10_000, [9_999]));
+      await page.getByRole("button", { name: "Import 10,000 users" }).click();
+      await page.getByRole("heading", { name: "Done" }).waitFor({ timeout: 180_000 });
+      assert.deepEqual([await number(page, "Created"), await number(page, "Failed")], ["9,999", "1"]);
+      await list.getByText("9,999 more users would be on this page").waitFor();
+      await list.getByRole("button", { name: "Refresh" }).click();
+      await row(list, `${word}-0`).waitFor();
     });
   });
+
+  it("takes files as spreadsheets write them", async () => {
+    const word = fresh("sheet");
+    const files = [
+      ["bom.csv", Buffer.from(`\uFEFFID;E-Mail;First name\r\n${word}-0;"${word}0@example.com";Jürgen\r\n`)],
+      ["wide.txt", Buffer.concat([Buffer.from([0xff, 0xfe]), Buffer.from(`ID\temail\tFirst name\r\n${word}-1\t${word}1@example.com\tJürgen\r\n`, "utf16le")])],
+      ["mac.csv", Buffer.from(`ID,email,First name\r${word}-2,${word}2@example.com,Jürgen\r`)],
+    ];
+    await visit("/console/import", {}, async (page) => {
+      for (const [i, [name, buffer]] of files.entries()) {
+        await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer });
+        await page.getByRole("button", { name: "Import 1 user" }).click();
+        await page.getByRole("heading", { name: "Done" }).waitFor();
+        assert.equal(await number(page, "Created"), "1", name);
+        await page.getByRole("button", { name: "Another file" }).click();
+        assert.equal((await call("GetUser", { name: `users/${word}-${i}` })).givenName, "Jürgen", name);
+      }
+    });
+  });
+
+  const useless = [
+    ["people.csv", "name\nAda", "line 1 names no column `email`"],
+    ["empty.csv", "", "holds no users"],
+    ["head.csv", "email,display_name\r\n", "holds no users"],
+    ["people.json", '[{"email": "ada@example.com"}]', "line 1 begins an array"],
+    ["book.xlsx", Buffer.from("PK\x03\x04\0\0\xff", "latin1"), "not a text in UTF-8"],
+    ["latin1.csv", Buffer.from("email,display_name\na@example.com,J\xfcrgen", "latin1"), "not a text in UTF-8"],
+  ];
+  it("of a file that holds no users says why", () => visit("/console/import", {}, async (page) => {
+    for (const [name, content, why] of useless) {
+      await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
+      await page.getByRole("alert").getByText(name).and(page.getByText(why)).waitFor();
+    }
+    await accessible(page, "a file that is no good");
+  }));
 });

@@ -44,7 +44,7 @@ export function withBrowser() {
 
 /**
  * Opens the console as somebody new, calls body with the page, and fails when the
- * page threw or broke its own Content-Security-Policy.
+ * page threw, broke its own Content-Security-Policy, or asked anybody but its gateway.
  */
 export async function visit(path, options, body) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: "light", locale: "en-US", timezoneId: "Europe/Berlin", ...options });
@@ -53,6 +53,9 @@ export async function visit(path, options, body) {
   const page = await context.newPage();
   await slow(page);
   const broken = [];
+  page.on("request", (r) => {
+    if (/^https?:/.test(r.url()) && new URL(r.url()).origin !== new URL(base).origin) broken.push(`asked somebody else: ${r.url()}`);
+  });
   page.on("pageerror", (e) => broken.push(`thrown: ${e.message}`));
   page.on("console", (m) => {
     if (m.type() === "error" && /Content Security Policy|Refused to/.test(m.text())) broken.push(m.text());
@@ -91,12 +94,12 @@ export async function shot(page, name, options = {}) {
   await page.screenshot({ path: `${shots}${name}.png`, ...options });
 }
 
-/** Fails on anything that axe-core finds. */
+/** Fails on anything that axe-core finds: WCAG 2.2 A and AA, contrast and size of targets included, and its best practices. */
 export async function accessible(page, what) {
   // The policy of the page forbids its scripts; the debugger is not bound by it.
   await page.evaluate(axe);
   await settled(page); // colours are judged when nothing fades
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"], rules: { "target-size": { enabled: true } } }));
   const found = violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target.join(" ")}: ${n.failureSummary}`));
   assert.deepEqual(found, [], `${what}: axe-core finds violations`);
 }
@@ -149,6 +152,24 @@ export const row = (page, id) => page.locator(`tr[data-name="users/${id}"]`);
 export const rows = (page) => page.locator("tbody tr[data-name]");
 export const filterBy = (q) => `/console/users?${new URLSearchParams(q)}`;
 export const field = (page, label) => page.locator("dialog").getByLabel(label, { exact: false });
+
+/** How far a page can be scrolled sideways. */
+export const sideways = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+/** How people look at a page. */
+export const LOOKS = {
+  light: {},
+  dark: { colorScheme: "dark" },
+  phone: { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true },
+  "phone-dark": { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: "dark" },
+};
+
+/** Checks how a page is read aloud and that it fits, and keeps a picture. */
+export async function look(page, name, options = {}) {
+  await accessible(page, name);
+  await eventually(async () => assert.equal(await sideways(page), 0, `${name}: scrolls sideways`), 5000);
+  await shot(page, name, options);
+}
 
 /** What has the focus; fails until it is as wanted. */
 export const focus = (page, of, want) => eventually(async () => assert.match(String(await page.evaluate(of)), want));

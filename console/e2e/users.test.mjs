@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { call, closed, connection, dialog, eventually, field, filterBy, focus, fresh, pick, row, rows, visit, withBrowser } from "./setup.mjs";
+import { base, call, closed, connection, dialog, eventually, field, filterBy, focus, fresh, pick, row, rows, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
@@ -82,6 +82,9 @@ describe("the list of users", () => {
       await box.press("Enter");
       await page.locator("#filter-fault").waitFor();
       await page.locator('input[type="search"][aria-invalid="true"]').waitFor();
+      await page.getByText("The filter cannot be read").waitFor();
+      assert.equal(await rows(page).count(), 0, "users of another filter");
+      await page.getByRole("search").locator("code").waitFor();
       await box.fill("state = SUSPENDED");
       await box.press("Enter");
       await page.locator("#filter-fault").waitFor({ state: "detached" });
@@ -101,6 +104,50 @@ describe("the list of users", () => {
       await says(page, { filter: `${word} 001` });
       await page.goBack();
       await eventually(async () => assert.equal(await box.inputValue(), word));
+    });
+  });
+
+  it("is turned while others change it, and shows everybody once", async () => {
+    const { word, ids } = await team(110);
+    let n = 0;
+    let over = false;
+    const others = (async () => {
+      while (!over) await call("UpdateUser", { user: { name: `users/${ids[n++ % ids.length]}`, displayName: `Changed ${n} ${word}` }, updateMask: "displayName" });
+    })();
+    try {
+      await visit(filterBy({ filter: word, size: "25" }), {}, async (page) => {
+        const seen = [];
+        for (let turn = 0; turn < 5; turn++) {
+          if (turn) await page.getByRole("button", { name: "Next" }).click();
+          await lists(page, ids.slice(25 * turn, 25 * turn + 25));
+          if (turn === 2) await page.reload();
+          await lists(page, ids.slice(25 * turn, 25 * turn + 25));
+          seen.push(...(await names(page)));
+        }
+        assert.deepEqual(seen, ids.map((id) => `users/${id}`));
+        await connection(page, "live");
+        // What happens now is seen now.
+        const { displayName } = await call("GetUser", { name: `users/${ids[100]}` });
+        await eventually(async () => assert.notEqual(await row(page, ids[100]).getByRole("link").innerText(), displayName));
+      });
+    } finally {
+      over = true;
+      await others;
+    }
+  });
+
+  it("that an address names of another filter is refused, with a way out", async () => {
+    const { word, ids } = await team(26);
+    await visit(filterBy({ filter: word, size: "25" }), {}, async (page) => {
+      await page.getByRole("button", { name: "Next" }).click();
+      await lists(page, ids.slice(25));
+      const token = await page.evaluate(() => new URLSearchParams(location.search).get("page"));
+      await page.goto(base + filterBy({ filter: "somebody", size: "25", page: process.env.KEELSONTEST_CONSOLE_FAKE ? "of another filter" : token }));
+      await page.getByRole("alert").getByText("This page belongs to another list").waitFor();
+      await page.getByRole("alert").locator("code").waitFor();
+      await page.getByRole("button", { name: "To the first page" }).click();
+      await says(page, { filter: "somebody", size: "25" });
+      await page.getByText("Nobody matches").waitFor();
     });
   });
 
@@ -153,6 +200,61 @@ describe("a user", () => {
       await page.getByText("Another user has this ID").waitFor();
     });
   });
+
+  it("that is edited wrongly is refused at the field, with a correlation ID", async () => {
+    const { word, ids } = await team(2);
+    await visit(filterBy({ filter: word }), {}, async (page) => {
+      await pick(page, ids[0], "Edit");
+      const form = await dialog(page);
+      await field(page, "E-mail").fill("nobody");
+      await page.getByRole("button", { name: "Save" }).click();
+      await form.locator(".field[data-fault]", { hasText: "E-mail" }).getByText("address").waitFor();
+      const id = await form.locator(".dialog-foot code").innerText();
+      assert.match(id, /\S{8,}/);
+      await field(page, "E-mail").fill(`${ids[1]}@example.com`);
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByText("Another user has this e-mail").waitFor();
+      await eventually(async () => assert.notEqual(await form.locator(".dialog-foot code").innerText(), id));
+      await field(page, "E-mail").fill(`mended-${ids[0]}@example.com`);
+      await page.getByRole("button", { name: "Save" }).click();
+      await closed(page);
+    });
+  });
+
+  it("who was deleted by somebody else meanwhile is gone, not an error", async () => {
+    const { word, ids: [id, other] } = await team(2);
+    await visit(filterBy({ filter: word }), {}, async (page) => {
+      await connection(page, "live");
+      await pick(page, id, "Delete…");
+      const question = await dialog(page);
+      await call("DeleteUser", { name: `users/${id}` });
+      await question.getByRole("button", { name: "Delete", exact: true }).click();
+      await closed(page);
+      await page.locator(".note").getByText("deleted by somebody else already").waitFor();
+
+      await pick(page, other, "Edit");
+      await field(page, "Display name").fill("Mine");
+      await call("DeleteUser", { name: `users/${other}` });
+      await page.locator("dialog").getByText("Somebody else has deleted this user").waitFor();
+      await call("UndeleteUser", { name: `users/${id}` }); // and of others it is told no less
+      await row(page, id).getByText("Deleted just now").waitFor({ state: "detached" });
+      await page.locator("dialog").getByText("Somebody else has deleted this user").waitFor();
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.locator("dialog").getByText("USER_DELETED").waitFor();
+      await page.locator("dialog .problem code").waitFor();
+    });
+  });
+
+  it("is edited in a dialog that does not follow to other pages", () => visit("/console/platform", {}, async (page) => {
+    await page.getByRole("link", { name: "Users" }).click();
+    await page.getByRole("button", { name: "New user" }).first().click();
+    await dialog(page);
+    await page.goBack();
+    await page.getByRole("heading", { name: "Platform" }).waitFor();
+    await page.goForward();
+    await rows(page).first().waitFor();
+    assert.equal(await page.locator("dialog").count(), 0);
+  }));
 
   it("is edited, with its labels", async () => {
     const { word, ids } = await team(1, { labels: { team: "infra", site: "oslo" } });

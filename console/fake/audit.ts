@@ -5,7 +5,7 @@ import { type AuditService, type Change, ChangeSchema, Change_Kind as Kind } fro
 import { listeners } from "./users.js";
 
 const changes: Change[] = [];
-const KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, deleted: Kind.DELETED, undeleted: Kind.UNDELETED, suspended: Kind.SUSPENDED, activated: Kind.ACTIVATED };
+const KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, deleted: Kind.DELETED, undeleted: Kind.UNDELETED, suspended: Kind.SUSPENDED, activated: Kind.ACTIVATED, purged: Kind.PURGED };
 
 listeners.add(({ kind, user }) => {
   const position = BigInt(changes.length + 1);

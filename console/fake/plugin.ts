@@ -9,7 +9,7 @@ import { UserService } from "../node_modules/@keelson/client/src/gen/user/v1/use
 import { auditService } from "./audit.js";
 import { importUsers } from "./import.js";
 import { type Scene, kill, platformService, play } from "./platform.js";
-import { add, compact, userService } from "./users.js";
+import { add, compact, purge, userService } from "./users.js";
 
 const GIVEN = ["Ada", "Grace", "Edsger", "Barbara", "Alan", "Katherine", "Donald", "Frances", "Linus", "Radia", "Ken", "Margaret"];
 const FAMILY = ["Lovelace", "Hopper", "Dijkstra", "Liskov", "Turing", "Johnson", "Knuth", "Allen", "Torvalds", "Perlman", "Thompson", "Hamilton"];
@@ -41,6 +41,7 @@ export function fakeGateway(): Plugin {
     if (path.startsWith("/fake/")) {
       if (path === "/fake/kill" || path === "/fake/revive") kill(path === "/fake/kill");
       if (path.startsWith("/fake/compact")) compact();
+      if (path.startsWith("/fake/purge/")) purge(path.slice("/fake/purge/".length));
       if (path.startsWith("/fake/scene/")) play(path.slice("/fake/scene/".length) as Scene);
       if (path.startsWith("/fake/people/")) seed(Number(path.slice("/fake/people/".length)), "many-");
       if (path.startsWith("/fake/gateway/")) down = path.endsWith("/stop");
@@ -48,8 +49,10 @@ export function fakeGateway(): Plugin {
       return void res.end("user-2");
     }
     if (down) return void req.socket.destroy();
-    sockets.add(req.socket);
-    req.socket.once("close", () => sockets.delete(req.socket));
+    if (!sockets.has(req.socket)) {
+      sockets.add(req.socket);
+      req.socket.once("close", () => sockets.delete(req.socket));
+    }
     if (path === "/") return void res.writeHead(302, { location: "/console/" }).end();
     if (path === "/v1/users:import") return void importUsers(req, res);
     setTimeout(() => rpc(req, res), Number(process.env.FAKE_DELAY ?? 60));

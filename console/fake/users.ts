@@ -22,7 +22,7 @@ export function pause(ms: number, signal: AbortSignal, wake: (w: () => void) => 
   });
 }
 
-type Told = { kind: "created" | "updated" | "deleted" | "undeleted" | "suspended" | "activated"; user: User; before: User | undefined };
+type Told = { kind: "created" | "updated" | "deleted" | "undeleted" | "suspended" | "activated" | "purged"; user: User; before: User | undefined };
 type Listener = (told: Told, revision: number) => void;
 
 export const store = new Map<string, User>();
@@ -50,10 +50,20 @@ export function put(user: User, kind: Told["kind"]): User {
   const before = store.get(user.name);
   const next = create(UserSchema, { ...user, etag: `"${(++version).toString(36)}"`, updateTime: timestampNow() });
   store.set(user.name, next);
-  const told = { kind, user: next, before };
+  tell({ kind, user: next, before });
+  return next;
+}
+
+function tell(told: Told): void {
   log.push({ told, at: ++revision });
   for (const l of listeners) l(told, revision);
-  return next;
+}
+
+/** purge takes a user away for good, as a service does some time after it was deleted. */
+export function purge(id: string): void {
+  const user = find(`users/${id}`);
+  store.delete(user.name);
+  tell({ kind: "purged", user, before: user });
 }
 
 export function add(id: string, init: MessageInitShape<typeof UserSchema>): User {
@@ -106,6 +116,7 @@ export const userService: Partial<ServiceImpl<typeof UserService>> = {
   listUsers(req) {
     const fits = matcher(req.filter);
     const all = sorted([...store.values()].filter((u) => (req.showDeleted || !u.deleteTime) && fits(u)), req.orderBy || "name");
+    if (!/^\d*$/.test(req.pageToken)) throw fault(Code.InvalidArgument, "INVALID_REQUEST", "page_token: was made with another filter", [{ field: "page_token", description: "was made with another filter" }]);
     const from = Number(req.pageToken || 0);
     const size = req.pageSize || 50;
     return { users: all.slice(from, from + size), nextPageToken: from + size < all.length ? String(from + size) : "", revision: String(revision) };
@@ -144,7 +155,7 @@ export const userService: Partial<ServiceImpl<typeof UserService>> = {
     const queue: MessageInitShape<typeof WatchUsersResponseSchema>[] = [];
     let wake = () => {};
     const listener: Listener = (told, at) => {
-      const [was, is] = [seen(told.before), seen(told.user)];
+      const [was, is] = [seen(told.before), told.kind !== "purged" && seen(told.user)];
       if (!was && !is) return;
       queue.push({ type: !was ? Type.ADDED : is ? Type.MODIFIED : Type.DELETED, user: told.user, revision: String(at) });
       wake();

@@ -53,6 +53,42 @@ describe("a live watch", () => {
     }
   });
 
+  it("keeps what the last try ended in while it tries again", async () => {
+    const live = new Live(script({ state: { kind: "waiting", attempt: 1, delayMs: 0, error: lost } }, { state: { kind: "connecting", attempt: 2 } }).open, () => undefined);
+    live.start();
+    await vi.waitFor(() => expect(live.state.value).toEqual({ phase: "connecting", problem: lost }), PATIENT);
+    live.stop();
+  });
+
+  it("rests while nobody sees the page, and goes on when somebody does", async () => {
+    const page = Object.assign(new EventTarget(), { hidden: true });
+    vi.stubGlobal("document", page);
+    const show = (hidden: boolean) => {
+      page.hidden = hidden;
+      page.dispatchEvent(new Event("visibilitychange"));
+    };
+    try {
+      const s = script({ state: { kind: "live" } });
+      const live = new Live(s.open, () => undefined);
+      live.start();
+      expect(live.state.value).toEqual({ phase: "stopped" });
+      expect(s.signals).toHaveLength(0);
+      show(false);
+      await vi.waitFor(() => expect(live.state.value).toEqual({ phase: "live" }), PATIENT);
+      show(true);
+      expect(live.state.value).toEqual({ phase: "stopped" });
+      expect(s.signals.map((x) => x.aborted)).toEqual([true]);
+      show(false);
+      await vi.waitFor(() => expect(live.state.value).toEqual({ phase: "live" }), PATIENT);
+      live.stop();
+      show(true);
+      show(false);
+      expect(s.signals.map((x) => x.aborted)).toEqual([true, true]);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it("that is started anew ends the one before, and hears it no more", async () => {
     const taken: string[] = [];
     const s = script({ event: "a" });

@@ -38,6 +38,11 @@ describe("a change of a user on the page", () => {
     expect(names(applyChange(page, "added", user("emil")))).toEqual(["dora", "emil", "fred"]);
   });
 
+  it("that purges it says so, if it was shown as deleted", () => {
+    const page = openPage([user("dora"), user("emil", { deleted: true })], byName, true, true);
+    expect(names(applyChange(page, "deleted", user("emil", { deleted: true })))).toEqual(["dora", "emil:purged"]);
+  });
+
   it("that moves it in the order marks it, until it fits again", () => {
     const order = { field: "display_name", descending: false } as const;
     const page = openPage([user("a1", { displayName: "A" }), user("b1", { displayName: "B" }), user("c1", { displayName: "C" })], order, true, true);

@@ -4,7 +4,7 @@ import { count, plural } from "../lib/format.js";
 import { href } from "../lib/route.js";
 import { Icon } from "../ui/icon.js";
 import { A } from "../ui/link.js";
-import { ProblemView } from "../ui/problem.js";
+import { Correlation, ProblemView } from "../ui/problem.js";
 import { failedFile } from "./failed.js";
 import { Preview } from "./preview.js";
 import { Results } from "./results.js";
@@ -114,7 +114,7 @@ function Progress() {
         <div><dt>There already</dt><dd>{count(replayed)}</dd></div>
         <div data-bad={failed ? "" : undefined}><dt>Failed</dt><dd>{count(failed)}</dd></div>
       </dl>
-      {retrying && <p class="banner warn" role="status"><Icon name="refresh" /> <span>The connection broke; the rows without an answer are sent again.</span></p>}
+      {retrying && <p class="banner warn" role="status"><Icon name="refresh" /> <span>The connection broke; the rows without an answer are sent again. {retrying.correlationId && <Correlation id={retrying.correlationId} />}</span></p>}
       {run.problem.value && <ProblemView problem={run.problem.value} title="The import has stopped" />}
       <Actions phase={phase} failed={failed} />
     </section>

@@ -25,16 +25,39 @@ export interface Parsed {
   ignored: string[];
 }
 
+const NOT_TEXT = "it is not a text in UTF-8; save it as CSV in UTF-8, or as NDJSON";
+
+/**
+ * decode reads a file as UTF-8, or as UTF-16 where it says so. It throws on
+ * anything else: letters that were guessed would be stored.
+ */
+export function decode(bytes: ArrayBuffer): string {
+  const [a, b] = new Uint8Array(bytes, 0, Math.min(2, bytes.byteLength));
+  const encoding = a === 0xff && b === 0xfe ? "utf-16le" : a === 0xfe && b === 0xff ? "utf-16be" : "utf-8";
+  let text = "";
+  try {
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(NOT_TEXT);
+  }
+  if (text.includes("\0")) throw new Error(NOT_TEXT);
+  return text;
+}
+
 /** parse reads a file; its name decides, else its content. */
 export function parse(text: string, fileName: string): Parsed {
   const body = text.replace(/^\uFEFF/, "");
-  const json = /\.(ndjson|jsonl|json)$/i.test(fileName) || (!/\.(csv|tsv|txt)$/i.test(fileName) && body.trimStart().startsWith("{"));
+  const json = /\.(ndjson|jsonl|json)$/i.test(fileName) || (!/\.(csv|tsv|txt)$/i.test(fileName) && /^\s*[{[]/.test(body));
   return json ? parseNdjson(body) : parseCsv(body);
 }
 
 export function parseNdjson(text: string): Parsed {
   const out: Parsed = { format: "ndjson", items: [], faults: [], ignored: [] };
-  text.split(/\r?\n/).forEach((line, i) => {
+  if (/^\s*\[/.test(text)) {
+    out.faults.push({ line: 1, text: "begins an array; NDJSON has one user on each line, without brackets and commas around them" });
+    return out;
+  }
+  text.split(/\r\n?|\n/).forEach((line, i) => {
     if (!line.trim()) return;
     try {
       out.items.push(itemOf(JSON.parse(line), i + 1));
@@ -109,7 +132,7 @@ export function parseCsv(text: string): Parsed {
   const targets = head.cells.map(targetOf);
   out.ignored = head.cells.filter((_, i) => !targets[i]);
   if (!targets.some((t) => t?.to === "email")) {
-    out.faults.push({ line: head.line, text: "the first line must name the columns, one of them `email`" });
+    out.faults.push({ line: head.line, text: "names no column `email`; the first line has to name the columns" });
     return out;
   }
   for (const record of records) {
@@ -155,7 +178,7 @@ interface CsvRecord {
 
 // The separator is that of which the first line has most.
 function separatorOf(text: string): string {
-  const first = text.slice(0, text.search(/\r?\n|$/));
+  const first = text.slice(0, text.search(/[\r\n]|$/));
   return [",", ";", "\t"].map((s) => ({ s, n: first.split(s).length })).sort((a, b) => b.n - a.n)[0]!.s;
 }
 
@@ -169,7 +192,8 @@ function readCsv(text: string, separator: string): { records: CsvRecord[]; unclo
   };
   for (let i = 0; i < text.length; i++) {
     const c = text[i]!;
-    if (c === "\n") line++;
+    const end = c === "\n" || (c === "\r" && text[i + 1] !== "\n");
+    if (end) line++;
     if (quoted) {
       if (c !== '"') cell += c;
       else if (text[i + 1] === '"') cell += text[++i];
@@ -179,10 +203,10 @@ function readCsv(text: string, separator: string): { records: CsvRecord[]; unclo
     } else if (c === separator) {
       cells.push(cell);
       cell = "";
-    } else if (c === "\n") {
+    } else if (end) {
       endRecord();
       begun = line;
-    } else if (c !== "\r" || text[i + 1] !== "\n") {
+    } else if (c !== "\r") {
       cell += c;
     }
   }

@@ -1,9 +1,11 @@
 import { plural } from "../lib/format.js";
 import { Icon } from "../ui/icon.js";
+import { None } from "../ui/none.js";
 import { Labels } from "../users/table.js";
 import type { Parsed } from "./parse.js";
 
 const ROWS = 5;
+const FAULTS = 50;
 
 /** Preview shows what was understood of a file, before anything is sent. */
 export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string }) {
@@ -14,7 +16,7 @@ export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string
       {faults.length > 0 && (
         <details class="faults">
           <summary><Icon name="alert" /> {plural(faults.length, "line")} cannot be read and will be left out</summary>
-          <ul>{faults.slice(0, 50).map((f) => <li key={f.line}>Line {f.line} {f.text}</li>)}</ul>
+          <ul>{faults.slice(0, FAULTS).map((f) => <li key={f.line}>Line {f.line} {f.text}</li>)}{faults.length > FAULTS && <li>and {plural(faults.length - FAULTS, "more line")}</li>}</ul>
         </details>
       )}
       {ignored.length > 0 && <p class="banner warn"><Icon name="info" /> <span>Unknown columns are left out: {ignored.map((c) => c || "(empty)").join(", ")}</span></p>}
@@ -30,11 +32,11 @@ export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string
             {items.slice(0, ROWS).map(({ line, userId, user }) => (
               <tr role="row" key={line}>
                 <td role="cell" data-label="Line" class="muted">{line}</td>
-                <td role="cell" data-label="User ID"><span class="mono">{userId || <span class="muted">made</span>}</span></td>
-                <td role="cell" data-label="E-mail">{user.email}</td>
-                <td role="cell" data-label="Display name">{user.displayName}</td>
-                <td role="cell" data-label="Given name">{user.givenName}</td>
-                <td role="cell" data-label="Family name">{user.familyName}</td>
+                <td role="cell" data-label="User ID">{userId ? <span class="mono break">{userId}</span> : <span class="muted">generated</span>}</td>
+                <td role="cell" data-label="E-mail"><Text of={user.email} /></td>
+                <td role="cell" data-label="Display name"><Text of={user.displayName} /></td>
+                <td role="cell" data-label="Given name"><Text of={user.givenName} /></td>
+                <td role="cell" data-label="Family name"><Text of={user.familyName} /></td>
                 <td role="cell" data-label="Labels"><Labels labels={user.labels} most={2} /></td>
               </tr>
             ))}
@@ -45,3 +47,5 @@ export function Preview({ parsed, fileName }: { parsed: Parsed; fileName: string
     </section>
   );
 }
+
+const Text = ({ of }: { of: string }) => (of ? <bdi class="break">{of}</bdi> : <None />);

@@ -15,6 +15,7 @@ const SHOWN = 100;
 export function Results({ run }: { run: ImportRun }) {
   const counts = run.counts.value;
   const [picked, pick] = useState<Outcome | undefined>();
+  const [shown, setShown] = useState(SHOWN);
   const tab = picked ?? TABS.find((t) => counts[t.outcome] > 0)?.outcome;
   if (!tab) return null;
   const all = [...run.results.value.values()].filter((r) => r.outcome === tab);
@@ -24,12 +25,17 @@ export function Results({ run }: { run: ImportRun }) {
         <h2 id="results">Rows</h2>
         <div class="segments" role="group" aria-label="Outcome">
           {TABS.map((t) => (
-            <button type="button" key={t.outcome} aria-pressed={tab === t.outcome} onClick={() => pick(t.outcome)}>{t.label} {count(counts[t.outcome])}</button>
+            <button type="button" key={t.outcome} aria-pressed={tab === t.outcome} onClick={() => { pick(t.outcome); setShown(SHOWN); }}>{t.label} {count(counts[t.outcome])}</button>
           ))}
         </div>
       </div>
-      {all.length > 0 ? <Table rows={all.slice(0, SHOWN)} /> : <p class="muted">None.</p>}
-      {all.length > SHOWN && <p class="muted">and {plural(all.length - SHOWN, "more row")}</p>}
+      {all.length > 0 ? <Table rows={all.slice(0, shown)} /> : <p class="muted">None.</p>}
+      {all.length > shown && (
+        <div class="more-rows">
+          <span class="muted">and {plural(all.length - shown, "more row")}</span>
+          <button type="button" class="button small" onClick={() => setShown(shown + SHOWN)}>Show {Math.min(SHOWN, all.length - shown)} more</button>
+        </div>
+      )}
     </section>
   );
 }
@@ -48,7 +54,7 @@ function Table({ rows }: { rows: RowResult[] }) {
           {rows.map((r) => (
             <tr role="row" key={r.item.line} data-outcome={r.outcome}>
               <td role="cell" data-label="Line" class="muted">{r.item.line}</td>
-              <td role="cell" data-label="User"><span class="break">{r.item.userId && <span class="row-id mono">{r.item.userId}</span>}{r.item.user.email}</span></td>
+              <td role="cell" data-label="User"><span class="break">{r.item.userId && <span class="row-id mono">{r.item.userId}</span>}<bdi>{r.item.user.email}</bdi></span></td>
               <td role="cell" data-label="Outcome"><OutcomeCell row={r} /></td>
             </tr>
           ))}

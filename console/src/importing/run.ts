@@ -7,7 +7,7 @@ import { type Problem, problemOf, sentence } from "../api/problem.js";
 import { digest } from "../lib/ids.js";
 import { announce } from "../ui/announce.js";
 import type { Failed } from "./failed.js";
-import { type Item, type Parsed, parse } from "./parse.js";
+import { type Item, type Parsed, decode, parse } from "./parse.js";
 
 /**
  *     choose --file--> ready --start--> running --last row--> done
@@ -58,7 +58,13 @@ export class ImportRun {
       this.fileFault.value = `${file.name} is larger than 64 MiB. Split it.`;
       return;
     }
-    const text = await file.text();
+    let text = "";
+    try {
+      text = decode(await file.arrayBuffer());
+    } catch (cause) {
+      this.fileFault.value = `${file.name} cannot be read: ${(cause as Error).message}.`;
+      return;
+    }
     const parsed = parse(text, file.name);
     if (parsed.items.length === 0) {
       const first = parsed.faults[0];

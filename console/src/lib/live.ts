@@ -4,7 +4,9 @@ import { KeelsonError, type WatchOptions, type WatchState } from "@keelson/clien
 
 /** Connection is the state of a watch; see WatchState of @keelson/client. */
 export type Connection =
-  | { phase: "stopped" | "connecting" | "live" | "resyncing" }
+  | { phase: "stopped" | "live" | "resyncing" }
+  /** With what the last try ended in, if it is tried again. */
+  | { phase: "connecting"; problem?: KeelsonError }
   /** The next try is at `until`, in milliseconds since 1970. */
   | { phase: "waiting"; until: number; problem: KeelsonError }
   /** Trying again would not help. */
@@ -12,9 +14,14 @@ export type Connection =
 
 export type Open<E> = (options: Required<Pick<WatchOptions, "signal" | "onState">>) => AsyncIterable<E>;
 
-/** Live runs one watch between start and stop. */
+/**
+ * Live runs one watch between start and stop, and rests while nobody sees the
+ * page: over HTTP/1.1 a browser opens six connections to a server for all of its
+ * tabs together, and watches would hold them.
+ */
 export class Live<E> {
   readonly #state = signal<Connection>({ phase: "stopped" });
+  #wanted: AbortController | undefined;
   #running: AbortController | undefined;
 
   /** Open is called at each start, and goes on from where the last event left off. */
@@ -30,12 +37,27 @@ export class Live<E> {
   /** start ends what was running; it is also how a wait is cut short. */
   start(): void {
     this.stop();
-    const running = new AbortController();
-    this.#running = running;
-    void this.#run(running.signal);
+    this.#wanted = new AbortController();
+    const page = globalThis.document;
+    page?.addEventListener("visibilitychange", () => (page.hidden ? this.#rest() : this.#go()), { signal: this.#wanted.signal });
+    if (!page?.hidden) this.#go();
   }
 
   stop(): void {
+    this.#wanted?.abort();
+    this.#wanted = undefined;
+    this.#rest();
+  }
+
+  #go(): void {
+    this.#rest();
+    const running = new AbortController();
+    this.#running = running;
+    this.#state.value = { phase: "connecting" };
+    void this.#run(running.signal);
+  }
+
+  #rest(): void {
     this.#running?.abort();
     this.#running = undefined;
     this.#state.value = { phase: "stopped" };
@@ -44,7 +66,9 @@ export class Live<E> {
   async #run(signal: AbortSignal): Promise<void> {
     const onState = (s: WatchState) => {
       const next = connectionOf(s, Date.now());
-      if (!signal.aborted && next) this.#state.value = next;
+      if (signal.aborted || !next) return;
+      const before = this.#state.value;
+      this.#state.value = next.phase === "connecting" && "problem" in before ? { ...next, problem: before.problem! } : next;
     };
     try {
       for await (const event of this.open({ signal, onState })) {

@@ -8,7 +8,7 @@ import type { Listing } from "./listing.js";
 export type ChangeKind = "added" | "modified" | "deleted";
 
 /** Why a row would not be where it is, were the page read now. */
-export type Mark = "deleted" | "left" | "moved";
+export type Mark = "deleted" | "purged" | "left" | "moved";
 
 export interface Row {
   user: User;
@@ -49,7 +49,8 @@ export function applyChange(page: Page, kind: ChangeKind, user: User): Page {
   if (!gone && !old.mark && old.user.etag === user.etag) return page;
   const row = after(old, user);
   const rows = page.rows.with(index, row);
-  if (gone) row.mark = user.deleteTime ? "deleted" : "left";
+  // One who was deleted before and is gone now can only have been purged.
+  if (gone) row.mark = old.user.deleteTime && !old.mark ? "purged" : user.deleteTime ? "deleted" : "left";
   else if (misplaced(rows, index, page.order)) row.mark = "moved";
   return { ...page, rows };
 }
@@ -77,9 +78,7 @@ function after(old: Row, user: User): Row {
 function outside(page: Page, user: User, kind: ChangeKind): Page {
   const fits = kind !== "deleted" && within(page, user);
   if (fits === page.waiting.includes(user.name)) return page;
-  const waiting = page.waiting.filter((n) => n !== user.name);
-  if (fits) waiting.push(user.name);
-  return { ...page, waiting };
+  return { ...page, waiting: fits ? [...page.waiting, user.name] : page.waiting.filter((n) => n !== user.name) };
 }
 
 function within(page: Page, user: User): boolean {

@@ -21,6 +21,7 @@ export function PlatformPage() {
   const services = store.services.value;
   const connection = store.live.state.value;
   const others = services.filter((v) => !v.service.self);
+  const problem = "problem" in connection ? connection.problem : undefined;
   const stale = connection.phase !== "live" && services.length > 0;
   useAnnouncedStates();
   return (
@@ -30,12 +31,12 @@ export function PlatformPage() {
         <ConnectionState live={store.live} what="Services are" />
         {services.length > 0 && <p class="page-sub muted">{plural(services.length, "service")}, as this gateway sees {services.length === 1 ? "it" : "them"}</p>}
       </div>
-      {"problem" in connection && services.length === 0 && (
-        <ProblemView problem={connection.problem} title="The services could not be read">
+      {problem && services.length === 0 && (
+        <ProblemView problem={problem} title="The services could not be read">
           <button type="button" class="button" onClick={() => store.live.start()}><Icon name="refresh" /> Try again</button>
         </ProblemView>
       )}
-      {services.length === 0 && !store.complete.value && !("problem" in connection) && <Bones rows={6} label="Loading the services" />}
+      {services.length === 0 && !store.complete.value && !problem && <Bones rows={6} label="Loading the services" />}
       {others.length === 0 && store.complete.value && <Empty icon="pulse" title="The gateway exposes no services"><p>Services that its configuration lists appear here, with their instances and traffic.</p></Empty>}
       <div class="services" data-stale={stale ? "" : undefined}>
         {services.map((view) => <ServiceCard key={view.service.name} view={view} />)}

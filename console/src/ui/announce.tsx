@@ -25,7 +25,12 @@ export function note(text: string, action?: Note["action"]): void {
   const id = ++lastNote;
   notes.value = [...notes.value.slice(-2), action ? { id, text, action } : { id, text }];
   announce(action ? `${text} ${action.label} is possible.` : text);
-  setTimeout(() => dismiss(id), action ? 12_000 : 6_000);
+  expire(id, action ? 12_000 : 6_000);
+}
+
+// What somebody points at or has the focus in stays as long.
+function expire(id: number, ms: number): void {
+  setTimeout(() => (document.querySelector(".notes:hover, .notes:focus-within") ? expire(id, 2000) : dismiss(id)), ms);
 }
 
 function dismiss(id: number): void {

@@ -4,6 +4,7 @@ import type { Connection, Live } from "../lib/live.js";
 import { sentence } from "../api/problem.js";
 import { announce } from "./announce.js";
 import { Icon } from "./icon.js";
+import { Correlation } from "./problem.js";
 
 const TEXT: Record<Connection["phase"], string> = {
   connecting: "Connecting…",
@@ -21,13 +22,22 @@ export function ConnectionState({ live, what }: { live: Pick<Live<never>, "start
   const seconds = state.phase === "waiting" ? Math.max(1, Math.ceil((state.until - Math.max(now.value, Date.now())) / 1000)) : 0;
   const problem = "problem" in state ? state.problem : undefined;
   return (
-    <div class="connection" data-phase={state.phase} title={problem && sentence(problem)}>
+    <div class="connection" data-phase={state.phase}>
       <span class="connection-dot" aria-hidden="true" />
       <span class="connection-text">{state.phase === "waiting" ? `Reconnecting in ${seconds} s` : TEXT[state.phase]}</span>
       {(state.phase === "waiting" || state.phase === "failed") && (
         <button type="button" class="button quiet small" onClick={() => live.start()}>
           <Icon name="refresh" /> Now
         </button>
+      )}
+      {problem && (
+        <details class="connection-why">
+          <summary>Why?</summary>
+          <div class="connection-problem">
+            <p>{sentence(problem)}</p>
+            {problem.correlationId && <Correlation id={problem.correlationId} />}
+          </div>
+        </details>
       )}
     </div>
   );

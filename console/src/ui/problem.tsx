@@ -6,13 +6,13 @@ import { announce } from "./announce.js";
 import { Icon } from "./icon.js";
 
 /** ProblemView shows what went wrong, and the ID by which it is found again. */
-export function ProblemView({ problem, title, children }: { problem: Problem; title?: string; children?: ComponentChildren }) {
+export function ProblemView({ problem, title, text, children }: { problem: Problem; title?: string; text?: string | undefined; children?: ComponentChildren }) {
   return (
     <div class="problem" role="alert">
       <Icon name="alert" />
       <div class="problem-body">
         {title && <strong class="problem-title">{title}</strong>}
-        <p>{sentence(problem)}</p>
+        <p>{text ?? sentence(problem)}</p>
         <p class="problem-meta">
           <span class="mono">{codeName(problem.code)}{problem.reason && ` · ${problem.reason}`}</span>
           {problem.correlationId && <Correlation id={problem.correlationId} />}
@@ -35,11 +35,13 @@ export function Correlation({ id }: { id: string }) {
   return (
     <span class="correlation">
       <span class="correlation-label">Correlation ID</span>
-      <code class="mono">{id}</code>
-      <button type="button" class="button icon-only quiet small" aria-label="Copy the correlation ID" onClick={copy}>
-        <Icon name={copied ? "check" : "copy"} />
-      </button>
-      {trace && <a href={trace} target="_blank" rel="noreferrer">Trace <Icon name="link" /></a>}
+      <span class="correlation-id">
+        <code class="mono">{id}</code>
+        <button type="button" class="button icon-only quiet small" aria-label="Copy the correlation ID" onClick={copy}>
+          <Icon name={copied ? "check" : "copy"} />
+        </button>
+      </span>
+      {trace && <a href={trace} target="_blank" rel="noreferrer">Trace <Icon name="link" /><span class="sr-only"> (opens a new tab)</span></a>}
     </span>
   );
 }

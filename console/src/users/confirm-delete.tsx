@@ -1,7 +1,8 @@
 import { useMemo, useState } from "preact/hooks";
-import { type User, newUuid } from "@keelson/client";
+import { Code, type User, newUuid } from "@keelson/client";
 import { type Problem, problemOf } from "../api/problem.js";
-import { idOf } from "../lib/format.js";
+import { idOf, isolated } from "../lib/format.js";
+import { note } from "../ui/announce.js";
 import { Dialog } from "../ui/dialog.js";
 import { ProblemView } from "../ui/problem.js";
 import { remove } from "./actions.js";
@@ -17,7 +18,13 @@ export function ConfirmDelete({ user, close }: { user: User; close: () => void }
       await remove(user, requestId);
       close();
     } catch (cause) {
-      setProblem(problemOf(cause));
+      const p = problemOf(cause);
+      if (goneAlready(p)) {
+        note(`${isolated(user.displayName || idOf(user.name))} was deleted by somebody else already.`);
+        close();
+        return;
+      }
+      setProblem(p);
       setBusy(false);
     }
   };
@@ -34,4 +41,9 @@ export function ConfirmDelete({ user, close }: { user: User; close: () => void }
       </div>
     </Dialog>
   );
+}
+
+/** Whether what was asked for is so, by somebody else's doing. */
+function goneAlready(p: Problem): boolean {
+  return (p.code === Code.FailedPrecondition && p.reason === "USER_DELETED") || (p.code === Code.NotFound && p.reason === "USER_NOT_FOUND");
 }

@@ -1,5 +1,6 @@
 // The dialogs that change users. One is open at a time.
 import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import type { User } from "@keelson/client";
 import { ConfirmDelete } from "./confirm-delete.js";
 import { UserDialog } from "./user-dialog.js";
@@ -28,8 +29,13 @@ export function onChanged(listener: Changed): () => void {
 }
 
 export function UserDialogs() {
+  // Back and forward lead to pages that have not asked for it.
+  useEffect(() => () => { open.value = undefined; }, []);
   const request = open.value;
-  const close = () => (open.value = undefined);
+  // An answer that comes late closes no dialog but its own.
+  const close = () => {
+    if (open.value === request) open.value = undefined;
+  };
   if (request?.kind === "delete") return <ConfirmDelete user={request.user} close={close} />;
   if (request) return <UserDialog base={request.kind === "edit" ? request.user : undefined} close={close} />;
   return null;

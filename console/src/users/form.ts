@@ -49,7 +49,8 @@ export function check(f: Form): Faults {
 
 // A rule of the contract is told as it is written; nobody should have to read it.
 function inWords(name: FieldName, description: string): string {
-  return name === "userId" && description.includes("regex") ? "must be 4 to 63 of a–z, 0–9 and hyphen, beginning with a letter and not ending with a hyphen" : description;
+  if (name === "userId" && description.includes("regex")) return "must be 4 to 63 of a–z, 0–9 and hyphen, beginning with a letter and not ending with a hyphen";
+  return description.replace(/(\d+) code points(?: after normali[sz]ation to NFC)?/, "$1 characters");
 }
 
 const FIELDS: Record<string, FieldName> = {

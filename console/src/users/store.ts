@@ -5,11 +5,19 @@ import { users } from "../api/clients.js";
 import { type Problem, problemOf } from "../api/problem.js";
 import { type Listing, orderBy, requestFilter } from "../lib/listing.js";
 import { Live } from "../lib/live.js";
-import { type Page, applyChange, openPage, putUser } from "../lib/page.js";
+import { type ChangeKind, type Page, applyChange, openPage, putUser } from "../lib/page.js";
 import { lastSeen } from "./seen.js";
 
 /** How often a quiet watch is told that it lives: a watch counts as live from its first message on. */
 export const BOOKMARKS_MS = 1000;
+
+/** Changes are shown together that come within this time: an import makes hundreds in a second. */
+const BATCH_MS = 40;
+
+interface Change {
+  kind: ChangeKind;
+  user: User;
+}
 
 export class UsersStore {
   readonly page = signal<Page | undefined>(undefined);
@@ -25,6 +33,9 @@ export class UsersStore {
   #load: AbortController | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  /** Changes that were told and are not shown yet. */
+  #told: Change[] = [];
+  #flush: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     this.live = new Live<UserEvent>(
@@ -85,7 +96,7 @@ export class UsersStore {
   #fail(listing: Listing, problem: Problem): void {
     this.problem.value = problem;
     if (!passes(problem)) return;
-    const delay = Math.min(10_000, 1000 * 2 ** this.#failures++);
+    const delay = Math.max(problem.retryAfterMs ?? 0, Math.min(10_000, 1000 * 2 ** this.#failures++));
     this.#again = setTimeout(() => void this.load(listing), delay);
   }
 
@@ -99,6 +110,7 @@ export class UsersStore {
     this.#revision = answer.revision;
     this.next.value = answer.nextPageToken;
     this.problem.value = undefined;
+    this.#told = []; // the page has them
     this.page.value = openPage(answer.users, l.order, l.page === "", answer.nextPageToken === "");
   }
 
@@ -106,7 +118,15 @@ export class UsersStore {
     if ("revision" in event && event.revision) this.#revision = event.revision;
     if (!("user" in event)) return;
     lastSeen.value = event.user;
-    if (this.page.value) this.page.value = applyChange(this.page.value, event.kind, event.user);
+    this.#told.push({ kind: event.kind, user: event.user });
+    this.#flush ??= setTimeout(() => this.#show(), BATCH_MS);
+  }
+
+  #show(): void {
+    this.#flush = undefined;
+    const told = this.#told;
+    this.#told = [];
+    if (this.page.value) this.page.value = told.reduce((page, c) => applyChange(page, c.kind, c.user), this.page.value);
   }
 }
 
@@ -114,6 +134,11 @@ export class UsersStore {
 export const passes = (p: Problem) => p.code === Code.Unavailable || p.code === Code.DeadlineExceeded || p.code === Code.ResourceExhausted;
 
 /** What is wrong with the filter typed, if that is the problem. */
-export function filterFault(p: Problem | undefined): string | undefined {
-  return p?.code === Code.InvalidArgument ? p.fieldViolations.find((f) => f.field === "filter")?.description : undefined;
+export const filterFault = (p: Problem | undefined) => faultOf(p, "filter");
+
+/** What is wrong with the page that the address names, if that is the problem. */
+export const pageFault = (p: Problem | undefined) => faultOf(p, "page_token");
+
+function faultOf(p: Problem | undefined, field: string): string | undefined {
+  return p?.code === Code.InvalidArgument ? p.fieldViolations.find((f) => f.field === field)?.description : undefined;
 }

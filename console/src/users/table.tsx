@@ -6,6 +6,7 @@ import { href } from "../lib/route.js";
 import { Badge } from "../ui/badge.js";
 import { Icon } from "../ui/icon.js";
 import { A } from "../ui/link.js";
+import { None } from "../ui/none.js";
 import { When } from "../ui/time.js";
 import { UserMenu } from "./menu.js";
 import { StateBadge } from "./state-badge.js";
@@ -55,6 +56,7 @@ function Sortable({ field, listing, change, children }: { field: OrderField; lis
 
 const MARKS: Record<Mark, { text: string; title: string }> = {
   deleted: { text: "Deleted just now", title: "It is gone from this list when the page is read again" },
+  purged: { text: "Purged just now", title: "It cannot be brought back; it is gone from this list when the page is read again" },
   left: { text: "No longer matches", title: "It is gone from this list when the page is read again" },
   moved: { text: "Belongs elsewhere now", title: "Its place in this order has changed" },
 };
@@ -89,7 +91,7 @@ export const hue = (uid: string) => Number.parseInt(uid.slice(0, 2), 16) % 6 || 
 
 export function Labels({ labels, most = 100 }: { labels: User["labels"]; most?: number }) {
   const all = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
-  if (!all.length) return <span class="muted" aria-label="none">–</span>;
+  if (!all.length) return <None />;
   return (
     <span class="labels" title={all.map(([k, v]) => `${k}: ${v}`).join("\n")}>
       {all.slice(0, most).map(([k, v]) => <span class="label" key={k}><span class="label-key">{k}</span><bdi>{v}</bdi></span>)}

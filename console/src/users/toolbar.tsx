@@ -1,6 +1,13 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Listing, isExpression } from "../lib/listing.js";
 import { Icon } from "../ui/icon.js";
+import { Correlation } from "../ui/problem.js";
+
+/** What is wrong with a filter, and the correlation ID of the call that found it. */
+export interface FilterFault {
+  text: string;
+  correlationId: string;
+}
 
 const STATES: { state: Listing["state"]; label: string }[] = [
   { state: "", label: "All" },
@@ -17,7 +24,7 @@ const ORDERS: { value: string; label: string }[] = [
   { value: "update_time desc", label: "Lately changed" },
 ];
 
-export function Toolbar({ listing, fault, change }: { listing: Listing; fault: string | undefined; change: (to: Partial<Listing>) => void }) {
+export function Toolbar({ listing, fault, change }: { listing: Listing; fault: FilterFault | undefined; change: (to: Partial<Listing>) => void }) {
   return (
     <div class="toolbar">
       <FilterBox listing={listing} fault={fault} change={change} />
@@ -53,7 +60,7 @@ function OrderSelect({ listing, change }: { listing: Listing; change: (to: Parti
 }
 
 /** FilterBox applies what is typed on Enter, and plain words also shortly after typing. */
-function FilterBox({ listing, fault, change }: { listing: Listing; fault: string | undefined; change: (to: Partial<Listing>) => void }) {
+function FilterBox({ listing, fault, change }: { listing: Listing; fault: FilterFault | undefined; change: (to: Partial<Listing>) => void }) {
   const [typed, setTyped] = useState(listing.filter);
   const applied = useRef(listing.filter);
   const apply = useRef(() => {});
@@ -93,7 +100,8 @@ function FilterBox({ listing, fault, change }: { listing: Listing; fault: string
       />
       <span id="filter-hint" class="sr-only">Words are looked for in names and e-mails. An expression such as state = SUSPENDED is applied with Enter.</span>
       {isExpression(typed) && typed.trim() !== listing.filter && <kbd class="filter-enter">Enter ↵</kbd>}
-      {fault && <p id="filter-fault" class="field-error" role="alert"><Icon name="alert" /> {fault}</p>}
+      {fault && <p id="filter-fault" class="field-error" role="alert"><Icon name="alert" /> {fault.text.charAt(0).toUpperCase() + fault.text.slice(1)}</p>}
+      {fault?.correlationId && <p class="filter-correlation"><Correlation id={fault.correlationId} /></p>}
     </form>
   );
 }

@@ -70,6 +70,7 @@ export function UserDialog({ base: opened, close }: Props) {
           base={base}
           faults={save.faults}
           problem={save.problem}
+          correlationId={save.correlationId}
           busy={save.busy}
           change={setForm}
           cancel={() => mayClose() && close()}
@@ -90,6 +91,7 @@ function useSave() {
   const [busy, setBusy] = useState(false);
   const [faults, setFaults] = useState<Faults>({});
   const [problem, setProblem] = useState<Problem | undefined>();
+  const [correlationId, setCorrelationId] = useState("");
   const last = useRef({ content: "", requestId: "" });
   const mounted = useRef(true);
   useEffect(() => () => { mounted.current = false; }, []);
@@ -99,9 +101,10 @@ function useSave() {
     if (last.current.content !== content) last.current = { content, requestId: newUuid() };
     return last.current.requestId;
   };
-  const refuse = (f: Faults, p?: Problem) => {
+  const refuse = (f: Faults, p?: Problem, id = "") => {
     setFaults(f);
     setProblem(p);
+    setCorrelationId(id);
   };
   const run = async (draft: Draft, userId: string, on: User | undefined): Promise<Outcome> => {
     refuse({});
@@ -129,8 +132,8 @@ function useSave() {
       }
     }
     const { faults: f, rest } = faultsOf(p);
-    refuse(f, rest ? p : undefined);
+    refuse(f, rest ? p : undefined, p.correlationId);
     return { kind: "refused" };
   };
-  return { busy, faults, problem, run, refuse };
+  return { busy, faults, problem, correlationId, run, refuse };
 }

@@ -1,10 +1,10 @@
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
-import { useComputed } from "@preact/signals";
-import type { User } from "@keelson/client";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { effect } from "@preact/signals";
+import { type User, timestampMs } from "@keelson/client";
 import type { Problem } from "../api/problem.js";
 import { Field, FieldFault } from "../ui/field.js";
 import { Icon } from "../ui/icon.js";
-import { ProblemView } from "../ui/problem.js";
+import { Correlation, ProblemView } from "../ui/problem.js";
 import type { Faults, Form, LabelRow } from "./form.js";
 import { lastSeen } from "./seen.js";
 
@@ -14,13 +14,15 @@ interface Props {
   base: User | undefined;
   faults: Faults;
   problem: Problem | undefined;
+  /** Of the call that found the faults; "" when none was made. */
+  correlationId: string;
   busy: boolean;
   change: (f: Form) => void;
   submit: () => void;
   cancel: () => void;
 }
 
-export function UserForm({ form, isNew, base, faults, problem, busy, change, submit, cancel }: Props) {
+export function UserForm({ form, isNew, base, faults, problem, correlationId, busy, change, submit, cancel }: Props) {
   const element = useRef<HTMLFormElement>(null);
   useLayoutEffect(() => element.current?.querySelector<HTMLElement>("[aria-invalid=true]")?.focus(), [faults]);
   const text = (key: "userId" | "email" | "displayName" | "givenName" | "familyName") => ({
@@ -52,6 +54,7 @@ export function UserForm({ form, isNew, base, faults, problem, busy, change, sub
         <LabelRows rows={form.labels} fault={faults.labels} change={(labels) => change({ ...form, labels })} />
       </div>
       <div class="dialog-foot">
+        {!problem && correlationId && <p class="dialog-note"><Correlation id={correlationId} /></p>}
         <button type="button" class="button" onClick={cancel}>Cancel</button>
         <button type="submit" class="button primary" aria-disabled={busy}>{busy ? "Saving…" : isNew ? "Create user" : "Save"}</button>
       </div>
@@ -60,13 +63,22 @@ export function UserForm({ form, isNew, base, faults, problem, busy, change, sub
 }
 
 function ChangedMeanwhile({ base }: { base: User }) {
-  const changed = useComputed(() => lastSeen.value?.name === base.name && lastSeen.value.etag !== base.etag);
-  return (
-    <div role="status">
-      {changed.value && <p class="banner warn"><Icon name="alert" /> <span>Somebody else has changed this user meanwhile. When you save, both versions are shown.</span></p>}
-    </div>
-  );
+  const [now, setNow] = useState<User | undefined>();
+  // Each one seen: others may change right after this user.
+  useEffect(() => {
+    setNow(undefined);
+    return effect(() => {
+      const seen = lastSeen.value;
+      if (seen?.name === base.name && seen.etag !== base.etag && timeOf(seen) >= timeOf(base)) setNow(seen);
+    });
+  }, [base]);
+  const text = now?.deleteTime
+    ? "Somebody else has deleted this user meanwhile. It has to be undeleted before it can be saved."
+    : "Somebody else has changed this user meanwhile. When you save, both versions are shown.";
+  return <div role="status">{now && <p class="banner warn"><Icon name="alert" /> <span>{text}</span></p>}</div>;
 }
+
+const timeOf = (u: User) => (u.updateTime ? timestampMs(u.updateTime) : 0);
 
 function LabelRows({ rows, fault, change }: { rows: LabelRow[]; fault: string | undefined; change: (rows: LabelRow[]) => void }) {
   const id = useId();
@@ -86,7 +98,7 @@ function LabelRows({ rows, fault, change }: { rows: LabelRow[]; fault: string | 
         {rows.map((row, i) => (
           <div class="label-row" key={row.id}>
             <input class="mono" aria-label={`Key of label ${i + 1}`} placeholder="key" value={row.key} aria-invalid={fault ? true : undefined} spellcheck={false} autocomplete="off" onInput={(e) => set(i, { key: e.currentTarget.value })} />
-            <input aria-label={`Value of label ${row.key || i + 1}`} placeholder="value" value={row.value} spellcheck={false} autocomplete="off" onInput={(e) => set(i, { value: e.currentTarget.value })} />
+            <input aria-label={`Value of label ${row.key || i + 1}`} placeholder="value" value={row.value} dir="auto" spellcheck={false} autocomplete="off" onInput={(e) => set(i, { value: e.currentTarget.value })} />
             <button type="button" class="button icon-only quiet" aria-label={`Remove label ${row.key || i + 1}`} onClick={() => change(rows.filter((_, j) => j !== i))}><Icon name="close" /></button>
           </div>
         ))}

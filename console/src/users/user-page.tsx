@@ -5,6 +5,7 @@ import { href } from "../lib/route.js";
 import { ConnectionState } from "../ui/connection.js";
 import { Icon } from "../ui/icon.js";
 import { A } from "../ui/link.js";
+import { None } from "../ui/none.js";
 import { ProblemView } from "../ui/problem.js";
 import { Bones } from "../ui/state.js";
 import { When } from "../ui/time.js";
@@ -38,7 +39,7 @@ export function UserPage({ id }: { id: string }) {
           {user && <span class="subtitle"><span class="mono">{idOf(user.name)}</span><StateBadge user={user} /></span>}
         </div>
         {!problem && <ConnectionState live={store.live} what="This user is" />}
-        {user && <Actions user={user} />}
+        {user && !store.purged.value && <Actions user={user} />}
       </div>
       {problem && (
         <ProblemView problem={problem} title="This user could not be read">
@@ -46,6 +47,7 @@ export function UserPage({ id }: { id: string }) {
         </ProblemView>
       )}
       {!user && !problem && <Bones rows={4} label="Loading the user" />}
+      {store.purged.value && <p class="banner warn" role="status"><Icon name="info" /> <span>This user was purged and cannot be brought back. What is shown is how it was last.</span></p>}
       {user && <Facts user={user} />}
       {user && <History name={user.name} uid={user.uid} etag={user.etag} />}
       <UserDialogs />
@@ -74,8 +76,8 @@ function Facts({ user }: { user: User }) {
       <h2 id="facts">Details</h2>
       <dl class="facts">
         <dt>E-mail</dt><dd>{user.email}</dd>
-        <dt>Given name</dt><dd>{user.givenName ? <bdi>{user.givenName}</bdi> : <span class="muted">–</span>}</dd>
-        <dt>Family name</dt><dd>{user.familyName ? <bdi>{user.familyName}</bdi> : <span class="muted">–</span>}</dd>
+        <dt>Given name</dt><dd>{user.givenName ? <bdi>{user.givenName}</bdi> : <None />}</dd>
+        <dt>Family name</dt><dd>{user.familyName ? <bdi>{user.familyName}</bdi> : <None />}</dd>
         <dt>Labels</dt><dd><Labels labels={user.labels} /></dd>
         <dt>Created</dt><dd><When time={user.createTime} /></dd>
         <dt>Changed</dt><dd><When time={user.updateTime} /></dd>

@@ -10,6 +10,8 @@ import { BOOKMARKS_MS } from "./store.js";
 export class UserStore {
   readonly user = signal<User | undefined>(undefined);
   readonly problem = signal<Problem | undefined>(undefined);
+  /** Nothing brings this user back. */
+  readonly purged = signal(false);
   readonly live: Live<UserEvent>;
   readonly #name: string;
   #revision = "";
@@ -48,6 +50,7 @@ export class UserStore {
     else if (event.revision) this.#revision = event.revision;
     if (!("user" in event)) return;
     if (event.user.etag !== this.user.value?.etag) this.user.value = event.user;
+    this.purged.value = event.kind === "deleted"; // whoever is deleted only is watched on
     lastSeen.value = event.user;
   }
 }

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { count, plural } from "../lib/format.js";
+import { plural } from "../lib/format.js";
 import { type Listing, change, formatListing, parseListing, requestFilter } from "../lib/listing.js";
 import { href, navigate, place } from "../lib/route.js";
 import { announce } from "../ui/announce.js";
@@ -11,7 +11,7 @@ import { ProblemView } from "../ui/problem.js";
 import { Bones, Empty } from "../ui/state.js";
 import { UserDialogs, onChanged, openDialog } from "./dialogs.js";
 import { Pager } from "./pager.js";
-import { UsersStore, filterFault, passes } from "./store.js";
+import { UsersStore, filterFault, pageFault, passes } from "./store.js";
 import { UsersTable } from "./table.js";
 import { Toolbar } from "./toolbar.js";
 
@@ -44,6 +44,8 @@ export function UsersPage() {
     };
   }, []);
 
+  const problem = store.problem.value;
+  const fault = filterFault(problem);
   const go = (to: Partial<Listing>) => navigate(href("users", formatListing(change(listing, to))));
   const turn = (page: string, before: string[]) => {
     navigate(href("users", formatListing({ ...listing, page })), { state: { before } satisfies Trail });
@@ -59,13 +61,13 @@ export function UsersPage() {
           <button type="button" class="button primary" onClick={() => openDialog({ kind: "create" })}><Icon name="plus" /> New user</button>
         </div>
       </div>
-      <Toolbar listing={listing} fault={filterFault(store.problem.value)} change={go} />
+      <Toolbar listing={listing} fault={fault ? { text: fault, correlationId: problem!.correlationId } : undefined} change={go} />
       <Stale />
       <Content listing={listing} change={go} />
       <Pager
         listing={listing}
-        rows={store.problem.value ? undefined : store.page.value?.rows.length}
-        next={store.problem.value ? "" : store.next.value}
+        rows={problem ? undefined : store.page.value?.rows.length}
+        next={problem ? "" : store.next.value}
         before={trail()}
         turn={turn}
         change={go}
@@ -86,9 +88,9 @@ function Stale() {
   const waiting = store.page.value?.waiting.length ?? 0;
   if (n === 0) return null;
   const marked = n - waiting;
-  const parts = [];
+  const parts: string[] = [];
   if (waiting) parts.push(`${plural(waiting, "more user")} would be on this page`);
-  if (marked) parts.push(`${count(marked)} of those shown would not, or elsewhere`);
+  if (marked) parts.push(`${plural(marked, "user")} shown ${marked === 1 ? "has" : "have"} left this list or changed places`);
   return (
     <div class="banner" role="status">
       <Icon name="info" />
@@ -102,11 +104,13 @@ function Content({ listing, change: go }: { listing: Listing; change: (to: Parti
   const page = store.page.value;
   const problem = store.problem.value;
   const loading = store.loading.value;
-  if (problem && !filterFault(problem)) {
+  if (filterFault(problem)) return <NoFilter change={go} />;
+  if (problem) {
+    const lost = pageFault(problem);
     return (
-      <ProblemView problem={problem} title="The users could not be read">
+      <ProblemView problem={problem} title={lost ? "This page belongs to another list" : "The users could not be read"} text={lost && "Its address names a page that was made for another filter or order, or is cut off."}>
         {passes(problem) && <p class="problem-note">This is tried again by itself.</p>}
-        <button type="button" class="button" onClick={() => void store.refresh()}><Icon name="refresh" /> Try again</button>
+        {!lost && <button type="button" class="button" onClick={() => void store.refresh()}><Icon name="refresh" /> Try again</button>}
         {listing.page && <button type="button" class="button" onClick={() => go({})}>To the first page</button>}
       </ProblemView>
     );
@@ -114,6 +118,21 @@ function Content({ listing, change: go }: { listing: Listing; change: (to: Parti
   if (!page) return loading ? <Bones rows={8} label="Loading users" /> : null;
   if (page.rows.length === 0) return <NoUsers listing={listing} change={go} />;
   return <UsersTable page={page} listing={listing} busy={loading} change={go} />;
+}
+
+const EXAMPLES = ['labels.team = "infra"', 'state = SUSPENDED', 'email:"@example.com" AND create_time > "2026-01-01T00:00:00Z"'];
+
+/** What stands where users would be while the filter cannot be read: not those of another filter. */
+function NoFilter({ change: go }: { change: (to: Partial<Listing>) => void }) {
+  return (
+    <Empty icon="search" title="The filter cannot be read">
+      <p>Plain words are looked for in names and e-mails. Expressions compare fields:</p>
+      <ul class="examples">
+        {EXAMPLES.map((e) => <li key={e}><button type="button" class="button small mono" onClick={() => go({ filter: e, state: "" })}>{e}</button></li>)}
+      </ul>
+      <button type="button" class="button" onClick={() => go({ filter: "", state: "" })}>Clear the filter</button>
+    </Empty>
+  );
 }
 
 function NoUsers({ listing, change: go }: { listing: Listing; change: (to: Partial<Listing>) => void }) {
