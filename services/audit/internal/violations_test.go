@@ -1,15 +1,12 @@
 package internal_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	auditv1 "github.com/keelson-dev/keelson/services/audit/api/audit/v1"
 	"github.com/keelson-dev/keelson/services/audit/internal"
 )
@@ -30,12 +27,12 @@ func TestEveryViolationIsSaidAtOnce(t *testing.T) {
 	} {
 		t.Run("ListChanges, "+name, func(t *testing.T) {
 			_, err := c.ListChanges(soon(t), tc.req)
-			wantFields(t, err, tc.want...)
+			keelsontest.WantViolations(t, err, internal.Domain, tc.want...)
 		})
 	}
 	t.Run("GetChange", func(t *testing.T) {
 		_, err := c.GetChange(soon(t), &auditv1.GetChangeRequest{Name: "x"})
-		wantFields(t, err, "name")
+		keelsontest.WantViolations(t, err, internal.Domain, "name")
 	})
 	t.Run("Follow", func(t *testing.T) {
 		s, err := c.Follow(soon(t))
@@ -47,23 +44,6 @@ func TestEveryViolationIsSaidAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = s.Recv()
-		wantFields(t, err, "start.after_position", "start.consumer", "start.window")
+		keelsontest.WantViolations(t, err, internal.Domain, "start.after_position", "start.consumer", "start.window")
 	})
-}
-
-// wantFields checks that an error names these fields, each once.
-func wantFields(t *testing.T, err error, want ...string) {
-	t.Helper()
-	e := errs.From(err)
-	if e.Code() != codes.InvalidArgument || e.Reason() != errs.ReasonInvalidRequest || e.Domain() != internal.Domain {
-		t.Fatalf("got %v in the domain %q", err, e.Domain())
-	}
-	var got []string
-	for _, f := range e.Fields() {
-		got = append(got, f.GetField())
-	}
-	slices.Sort(got)
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("fields (-want +got):\n%s\n%v", d, err)
-	}
 }

@@ -3,17 +3,13 @@ package internal_test
 import (
 	"context"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
-	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/keelsontest"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 	"github.com/keelson-dev/keelson/services/user/internal"
@@ -95,7 +91,7 @@ func TestEveryViolationIsSaidAtOnce(t *testing.T) {
 			return err
 		}, []string{"bookmark_interval", "filter", "start_revision"}},
 	} {
-		t.Run(tc.method, func(t *testing.T) { wantFields(t, tc.call(soon(t)), tc.want...) })
+		t.Run(tc.method, func(t *testing.T) { keelsontest.WantViolations(t, tc.call(soon(t)), internal.Domain, tc.want...) })
 	}
 }
 
@@ -117,7 +113,7 @@ func TestEveryViolationOfAWriteOfOneUserIsSaid(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			_, err := call(soon(t))
-			wantFields(t, err, "name", "request_id")
+			keelsontest.WantViolations(t, err, internal.Domain, "name", "request_id")
 		})
 	}
 }
@@ -127,26 +123,5 @@ func TestEveryViolationOfAnImportedUserIsSaid(t *testing.T) {
 	if len(got.results[-1]) != 1 {
 		t.Fatalf("got %v", got.results)
 	}
-	wantFields(t, status.ErrorProto(got.results[-1][0].GetError()), badContent("sequence", "user_id")...)
-}
-
-// wantFields checks that an error names these fields, each once.
-func wantFields(t *testing.T, err error, want ...string) {
-	t.Helper()
-	e := errs.From(err)
-	if e.Code() != codes.InvalidArgument || e.Reason() != errs.ReasonInvalidRequest || e.Domain() != internal.Domain {
-		t.Fatalf("got %v in the domain %q", err, e.Domain())
-	}
-	var got []string
-	for _, f := range e.Fields() {
-		got = append(got, f.GetField())
-		if f.GetDescription() == "" || f.GetReason() == "" {
-			t.Errorf("%s: nobody says what would be right", f.GetField())
-		}
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("fields (-want +got):\n%s\n%v", d, err)
-	}
+	keelsontest.WantViolations(t, status.ErrorProto(got.results[-1][0].GetError()), internal.Domain, badContent("sequence", "user_id")...)
 }
