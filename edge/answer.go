@@ -154,8 +154,11 @@ func (e *Edge) account(x *exchange) {
 	if x.refusal != "" {
 		level = slog.LevelInfo
 	}
-	// The record makes the line carry the correlation ID.
-	c := &call.Call{Context: x.r.Context(), Method: e.unknown, CorrelationID: x.correlation[0]}
+	// The record makes the line carry the correlation ID, and the method where it is known.
+	c := &call.Call{Context: x.r.Context(), Method: &policy.Method{}, CorrelationID: x.correlation[0]}
+	if m := x.method; m != nil {
+		c.Method.Service, c.Method.Name = string(m.Parent().FullName()), string(m.Name())
+	}
 	if !e.log.Enabled(c, level) {
 		return
 	}
@@ -171,9 +174,6 @@ func (e *Edge) account(x *exchange) {
 
 // maxLoggedPath is how much of a path a line holds, in bytes.
 const maxLoggedPath = 256
-
-// unknownPolicy is what accounts for requests that are no calls.
-func unknownPolicy() *policy.Method { return policy.NewTable().Unknown() }
 
 // httpStatusOf is the HTTP status that the Connect protocol has for a code.
 func httpStatusOf(c codes.Code) int {

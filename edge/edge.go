@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -16,7 +17,6 @@ import (
 	"github.com/keelson-dev/keelson/edge/internal/inproc"
 	"github.com/keelson-dev/keelson/edge/internal/rest"
 	"github.com/keelson-dev/keelson/edge/openapi"
-	"github.com/keelson-dev/keelson/policy"
 )
 
 // Edge is the listener for browsers and the public in front of one service: an
@@ -37,7 +37,6 @@ type Edge struct {
 	errors     *rest.Router // has no routes, and the form of errors
 	added      *http.ServeMux
 	docs       http.Handler
-	unknown    *policy.Method
 
 	routes     atomic.Pointer[routes]
 	making     sync.Mutex // held while routes are made
@@ -74,7 +73,7 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 	c := s.Config()
 	e := &Edge{
 		service: s, cfg: cfg.withDefaults(int64(c.GRPC.MaxReceive)), log: s.Logger(), domain: s.ErrorDomain(),
-		added: http.NewServeMux(), docs: openapi.Page(), unknown: unknownPolicy(), closed: make(chan struct{}),
+		added: http.NewServeMux(), docs: openapi.Page(), closed: make(chan struct{}),
 	}
 	e.maxMessage = max(int64(e.cfg.MaxBody), int64(c.GRPC.MaxSend))
 	e.maxBuffer = uint32(min(4*e.maxMessage, 2047<<20)) //nolint:gosec // it is bounded; JSON is longer than what it stands for
@@ -173,10 +172,15 @@ func (e *Edge) background(work func()) {
 	}
 }
 
-// isMethod tells whether a path is that of a method.
-func (e *Edge) isMethod(path string) bool {
-	_, m := e.method(path)
-	return m != nil
+// isCall tells whether a path is that of a method, or names one that a service does
+// not have.
+func (e *Edge) isCall(path string) bool {
+	routes, m := e.method(path)
+	if m != nil {
+		return true
+	}
+	service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return routes.services[service] && method != "" && !strings.Contains(method, "/")
 }
 
 // refreshed returns newer routes, or nil when these are the newest.

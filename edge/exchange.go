@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/errs"
 )
@@ -21,6 +22,7 @@ type exchange struct {
 	r        *http.Request
 	start    time.Time
 	protocol protocol
+	method   protoreflect.MethodDescriptor // nil: not known, or none
 	h2       bool
 	// correlation is the request's ID as a header value.
 	correlation []string

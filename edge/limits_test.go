@@ -90,7 +90,11 @@ func TestAMethodThatIsNotThereIsUnimplemented(t *testing.T) {
 			{"application/json", `"unimplemented"`},
 		} {
 			t.Run(path+" "+w.media, func(t *testing.T) {
-				resp, text := do(t, client(t, false), http.MethodPost, url(r, "%s", path), "", "Content-Type", w.media, "Connect-Protocol-Version", "1")
+				header := []string{"Content-Type", w.media}
+				if !strings.Contains(path, echoService) { // of a service that is known no more has to be said
+					header = append(header, "Connect-Protocol-Version", "1")
+				}
+				resp, text := do(t, client(t, false), http.MethodPost, url(r, "%s", path), "", header...)
 				if w.want == "" {
 					if got := status.Code(statusOf(t, resp.Header)); got != codes.Unimplemented {
 						t.Errorf("%s: %s", got, text)

@@ -208,6 +208,7 @@ func checkQuery(q url.Values) *errs.Error {
 // that of a method or of a service whose methods are not known; false: it is neither.
 func (e *Edge) noRoute(x *exchange, r *http.Request) bool {
 	if _, m := e.method(r.URL.Path); m != nil {
+		x.method = m
 		x.misused(noCall(r, m))
 		return true
 	}

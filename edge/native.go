@@ -14,6 +14,11 @@ func (e *Edge) serveNative(x *exchange, r *http.Request) {
 		e.refuseVersion(x)
 		return
 	}
+	if !strings.Contains(strings.TrimPrefix(r.URL.Path, "/"), "/") { // gRPC answers that in words alone
+		path := r.URL.Path[:min(len(r.URL.Path), maxLoggedPath)]
+		x.refuse(refusedUnknown, http.StatusOK, errs.Unimplemented(errs.ReasonMethodUnknown, "%q names no method; a call is of /SERVICE/METHOD", path))
+		return
+	}
 	x.body.framing = prefixed
 	w := &nativeWriter{exchange: x}
 	e.service.ServeHTTP(w, r)

@@ -8,8 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/errs"
 )
 
 func TestGRPCIsAnsweredAsByGRPCsOwnServer(t *testing.T) {
@@ -55,5 +57,16 @@ func TestGRPCIsAnsweredAsByGRPCsOwnServer(t *testing.T) {
 				t.Errorf("header and trailer (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAPathThatNamesNoMethodIsAnsweredInFull(t *testing.T) {
+	r := start(t, edge.Config{H2C: true})
+	conn := dial(t, r.Address())
+	for _, path := range []string{"/x", "/"} {
+		err := conn.Invoke(t.Context(), path, says("a"), &response{})
+		if e := errs.From(err); e.Code() != codes.Unimplemented || e.Reason() != errs.ReasonMethodUnknown || e.RequestID() == "" {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -70,8 +70,9 @@ func contentType(h http.Header) string {
 
 // classify finds the protocol by what its specification says identifies it:
 // PROTOCOL-HTTP2.md and PROTOCOL-WEB.md of gRPC, and the Connect protocol's own.
-// What is none of them is other. known tells whether a path is a method of the
-// contract: a POST of JSON to one is Connect even when the client does not say so.
+// What is none of them is other. known tells whether a path is that of a call, also of
+// a method that a service does not have: a POST of JSON to one is Connect even when the
+// client does not say so.
 func classify(r *http.Request, media string, known func(path string) bool) protocol {
 	switch {
 	case media == "":

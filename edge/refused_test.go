@@ -43,3 +43,21 @@ func TestWhatRESTRefusesIsCountedAndTold(t *testing.T) {
 		})
 	}
 }
+
+func TestALineOfTheEdgeNamesTheMethodThatWasMeant(t *testing.T) {
+	r := start(t, edge.Config{})
+	for id, c := range map[string]struct{ path, want string }{
+		"by-rest":  {"/v1/EchoService:echo", `"rpc.method":"Echo"`},
+		"by-name":  {"/" + echoService + "/List", `"rpc.method":"List"`},
+		"by-route": {"/nowhere", ""},
+	} {
+		path, want := c.path, c.want
+		do(t, client(t, false), http.MethodPut, url(r, "%s", path), "{}", "Content-Type", "application/json", edge.CorrelationHeader, id)
+		eventually(t, "there is a line", func() bool { return strings.Contains(r.log.String(), id) })
+		for line := range strings.Lines(r.log.String()) {
+			if strings.Contains(line, id) && (!strings.Contains(line, want) || want == "" && strings.Contains(line, "rpc.")) {
+				t.Errorf("%s: %s", path, line)
+			}
+		}
+	}
+}

@@ -17,7 +17,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := e.begin(w, r)
 	x.correlation = e.sanitise(r)
 	media := contentType(r.Header)
-	x.protocol = classify(r, media, e.isMethod)
+	x.protocol = classify(r, media, e.isCall)
 	w.Header()[headerCorrelation] = x.correlation
 	e.metrics.inFlight[x.protocol].Inc()
 	e.flight.begin()
@@ -91,6 +91,7 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 		e.refuseMethod(x, r, routes)
 		return
 	}
+	x.method = m
 	if wrong := x.misuseOf(r, media, m); wrong != nil {
 		x.misused(wrong)
 		return
@@ -200,6 +201,7 @@ func (e *Edge) serveTo(x *exchange, w http.ResponseWriter, r *http.Request, medi
 		return
 	}
 	x.become(restful)
+	x.method = target.Method()
 	if target.Uploads() { // bounded message by message
 		x.body.limit = 0
 		if r.Header["Content-Encoding"] == nil && isLines(media) {

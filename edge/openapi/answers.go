@@ -203,6 +203,7 @@ func (w *writer) errorsOf(b binding, named bool) map[int]string {
 	for _, code := range []string{"RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"} {
 		tell(httpStatus(code), code)
 	}
+	tell(http.StatusInternalServerError, "RESOURCE_EXHAUSTED RESPONSE_TOO_LARGE")
 	for _, own := range ownErrors {
 		if (own.when != withBody || b.body != "") && (own.status != http.StatusNotAcceptable || !b.answersBytes()) {
 			tell(own.status, own.code+" "+own.reason)

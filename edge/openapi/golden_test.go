@@ -2,10 +2,12 @@ package openapi_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,6 +90,48 @@ func TestDocumentIsTheSameInWhateverOrderServicesCome(t *testing.T) {
 		}
 		if !bytes.Equal(want, got) {
 			t.Fatal(cmp.Diff(string(want), string(got)))
+		}
+	}
+}
+
+func TestEveryPropertyIsDescribed(t *testing.T) {
+	names := []protoreflect.FullName{"user.v1.UserService", "audit.v1.AuditService", "keelson.platform.v1.PlatformService"}
+	all := make([]protoreflect.ServiceDescriptor, len(names))
+	for i, name := range names {
+		all[i] = described(t, name)
+	}
+	text, err := openapi.Document(all, openapi.Info{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document any
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	undescribed(t, document, "")
+}
+
+// undescribed fails a test for each property of a schema that has neither a
+// description nor a schema elsewhere that may have one. A condition ("if") describes
+// nothing.
+func undescribed(t *testing.T, node any, path string) {
+	t.Helper()
+	switch node := node.(type) {
+	case map[string]any:
+		properties, _ := node["properties"].(map[string]any)
+		for name, property := range properties {
+			if p, ok := property.(map[string]any); ok && node["type"] == "object" && p["description"] == nil && p["$ref"] == nil {
+				t.Errorf("%s: the property %s has no description", path, name)
+			}
+		}
+		for name, below := range node {
+			if name != "if" {
+				undescribed(t, below, path+"/"+name)
+			}
+		}
+	case []any:
+		for i, below := range node {
+			undescribed(t, below, path+"/"+strconv.Itoa(i))
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package openapi
 
 import (
+	"cmp"
+
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -136,7 +138,8 @@ var wrapped = map[protoreflect.FullName]protoreflect.Kind{
 func anyMessage() *object {
 	return newObject("type", "object",
 		"description", "A message of any type: `@type` names it, its fields are beside it. A type with a JSON form of its own has it in `value`; a type that the server does not know has its bytes there, in base64.",
-		"properties", newObject("@type", newObject("type", "string", "examples", []string{"type.googleapis.com/google.rpc.ErrorInfo"})),
+		"properties", newObject("@type", newObject("type", "string",
+			"description", "The type of the message: `type.googleapis.com/` and its full name.", "examples", []string{typePrefix + "google.rpc.ErrorInfo"})),
 		"required", []string{"@type"},
 		"additionalProperties", true)
 }
@@ -144,7 +147,7 @@ func anyMessage() *object {
 // annotationsOf returns what is said about a field besides its type.
 func annotationsOf(field protoreflect.FieldDescriptor, opts fieldOptions) *object {
 	said := newObject(
-		"description", comment(field),
+		"description", cmp.Or(comment(field), detailFields[field.FullName()]),
 		"readOnly", opts.behavior[annotations.FieldBehavior_OUTPUT_ONLY],
 		"writeOnly", opts.behavior[annotations.FieldBehavior_INPUT_ONLY],
 		"deprecated", opts.deprecated,

@@ -89,6 +89,9 @@ func appendIdentity(b []byte, c *call.Call) []byte {
 	if c.CorrelationID != "" {
 		b = appendStringField(b, keyCorrelation, c.CorrelationID)
 	}
+	if c.Method.Name == "" { // what never was a call of any method has an ID all the same
+		return b
+	}
 	b = appendStringField(b, keyRPCService, c.Method.Service)
 	return appendStringField(b, keyRPCMethod, c.Method.Name)
 }

@@ -106,8 +106,12 @@ func (a accept) quality(mediaType string) (q float64, named bool) {
 }
 
 // best returns the offer that is wanted most, the first of equals; "" when none
-// is wanted.
+// is wanted. Who names nothing but problem details says in which form errors are to
+// come, and takes what there is otherwise.
 func (a accept) best(offers ...string) string {
+	if a.problemsAlone() {
+		return offers[0]
+	}
 	best, most := "", 0.0
 	for _, o := range offers {
 		if q, _ := a.quality(o); q > most {
@@ -123,6 +127,16 @@ func (a accept) problem() bool {
 	q, named := a.quality(typeProblem)
 	plain, _ := a.quality(typeJSON)
 	return named && q > 0 && q >= plain
+}
+
+// problemsAlone tells whether problem details are all that is wanted.
+func (a accept) problemsAlone() bool {
+	for _, r := range a {
+		if r.q > 0 && r.typ+"/"+r.subtype != typeProblem {
+			return false
+		}
+	}
+	return a.problem()
 }
 
 // takesJSON tells whether an answer in JSON is acceptable: as such, or because

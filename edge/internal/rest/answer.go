@@ -85,13 +85,17 @@ func (x *exchange) failWith(st *status.Status, code int) {
 }
 
 // httpOf is the HTTP code of a status: that of its code, unless HTTP has one that
-// says more. 429 would have a client send the same large body again.
+// says more. 429 would have a client send the same large body again, or ask again for
+// the same large answer: of that nothing is wrong with the request, and waiting does
+// not help.
 func (x *exchange) httpOf(st *status.Status) int {
 	switch reason := errorInfo(st).GetReason(); {
 	case st.Code() == codes.Aborted && reason == ReasonETagMismatch && x.cond.sent:
 		return http.StatusPreconditionFailed
 	case st.Code() == codes.ResourceExhausted && reason == errs.ReasonRequestTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case st.Code() == codes.ResourceExhausted && reason == errs.ReasonResponseTooLarge:
+		return http.StatusInternalServerError
 	}
 	return httpCode(st.Code())
 }

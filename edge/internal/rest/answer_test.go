@@ -74,7 +74,7 @@ func TestAnyOfUnknownTypeIsNeitherLostNorAnError(t *testing.T) {
 	}
 }
 
-func TestARequestThatTheServiceFindsTooLargeIs413(t *testing.T) {
+func TestWhatIsTooLargeIsNotToBeTriedAgain(t *testing.T) {
 	s := newServer(t)
 	for _, c := range []struct {
 		code   codes.Code
@@ -82,7 +82,7 @@ func TestARequestThatTheServiceFindsTooLargeIs413(t *testing.T) {
 		want   int
 	}{
 		{codes.ResourceExhausted, errs.ReasonRequestTooLarge, http.StatusRequestEntityTooLarge},
-		{codes.ResourceExhausted, errs.ReasonResponseTooLarge, http.StatusTooManyRequests},
+		{codes.ResourceExhausted, errs.ReasonResponseTooLarge, http.StatusInternalServerError}, // waiting does not help
 		{codes.ResourceExhausted, errs.ReasonRateLimited, http.StatusTooManyRequests},
 		{codes.InvalidArgument, errs.ReasonRequestTooLarge, http.StatusBadRequest}, // another meaning of its own
 	} {

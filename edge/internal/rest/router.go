@@ -177,6 +177,19 @@ func (t Target) Known() bool { return t.found.route != nil || len(t.found.allow)
 // [Config].MaxRequest and last as long as the call.
 func (t Target) Uploads() bool { return t.found.route != nil && t.found.route.streamsIn() }
 
+// Method is what the request calls, or would by another HTTP method; nil: nothing.
+func (t Target) Method() protoreflect.MethodDescriptor {
+	if t.found.route != nil {
+		return t.found.route.method
+	}
+	for _, a := range t.found.allow {
+		if a.route != nil {
+			return a.route.method
+		}
+	}
+	return nil
+}
+
 // Answer answers the request, also one that no route matches (404), and returns the
 // code that the client was told, of the call or of the error in its place, and
 // whether the answer is an error that the router found, and not the service.

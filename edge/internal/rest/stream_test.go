@@ -261,3 +261,23 @@ func TestFilesAreNotJSON(t *testing.T) {
 		t.Errorf("%d %q, the service got %q", r.StatusCode, r.body, pieces)
 	}
 }
+
+func TestWhoNamesProblemDetailsAloneGetsResultsAsUsual(t *testing.T) {
+	s := newServer(t)
+	s.on("Import", echo)
+	s.on("Watch", func(ss *serverStream) error { return ss.send(`{}`) })
+	s.answer("GetShelf", `{"name":"shelves/a"}`, nil)
+	for _, c := range []struct{ verb, path, body, accept, want string }{
+		{"POST", "/v1/shelves:import", "{}\n", "application/problem+json", ndjson},
+		{"POST", "/v1/shelves:import", "{}\n", "application/problem+json, text/html;q=0", ndjson},
+		{"POST", "/v1/shelves:import", "{]\n", "application/problem+json", "application/problem+json"},
+		{"POST", "/v1/shelves:import", "{}\n", "application/problem+json, text/html", "application/problem+json"}, // 406
+		{"GET", "/v1/shelves:watch", "", "application/problem+json", "text/event-stream"},
+		{"GET", "/v1/shelves/a", "", "application/problem+json", "application/json"},
+	} {
+		r := s.do(c.verb, c.path, c.body, "Accept", c.accept, "Content-Type", ndjson)
+		if got := r.Header.Get("Content-Type"); got != c.want {
+			t.Errorf("%s %q, accepting %s: %d %s %s, want %s", c.path, c.body, c.accept, r.StatusCode, got, r.body, c.want)
+		}
+	}
+}
