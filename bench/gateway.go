@@ -23,6 +23,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/discovery/file"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -33,10 +35,10 @@ import (
 // Go runs on.
 const ticks = 100
 
-// gatewayProcess is a gateway in front of a bare server.
+// gatewayProcess is a gateway in front of bare servers.
 type gatewayProcess struct {
 	cmd        *exec.Cmd
-	behind     *server
+	behind     []*server
 	dir        string
 	grpc, edge string
 	conns      []*grpc.ClientConn
@@ -55,7 +57,8 @@ func (g *gatewayProcess) protocols() map[string]func(ctx context.Context, i int)
 	}
 	return map[string]func(ctx context.Context, i int) error{
 		"direct": func(ctx context.Context, i int) error {
-			return get(ctx, userv1.NewUserServiceClient(g.behind.conns[i%len(g.behind.conns)]))
+			conns := g.behind[0].conns
+			return get(ctx, userv1.NewUserServiceClient(conns[i%len(conns)]))
 		},
 		"gRPC": func(ctx context.Context, i int) error {
 			return get(ctx, userv1.NewUserServiceClient(g.conns[i%len(g.conns)]))
@@ -89,8 +92,8 @@ func (g *gatewayProcess) request(ctx context.Context, method, path, contentType 
 	return err
 }
 
-// startGateway builds the gateway and starts it in front of a bare server.
-func startGateway(ctx context.Context, profile string) (g *gatewayProcess, err error) {
+// startGateway builds the gateway and starts it in front of so many bare servers.
+func startGateway(ctx context.Context, servers int, profile string) (g *gatewayProcess, err error) {
 	g = &gatewayProcess{web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 	defer func() {
 		if err != nil {
@@ -106,11 +109,10 @@ func startGateway(ctx context.Context, profile string) (g *gatewayProcess, err e
 	if out, err := build.CombinedOutput(); err != nil {
 		return g, fmt.Errorf("build the gateway: %w\n%s", err, out)
 	}
-	if g.behind, err = startServer(ctx, bare, profile); err != nil {
-		return g, err
-	}
-	if err := g.behind.connect(ctx, bare, 4, 0); err != nil {
-		return g, err
+	for range servers {
+		if err := g.startBehind(ctx, profile); err != nil {
+			return g, err
+		}
 	}
 	if err := g.start(ctx, binary); err != nil {
 		return g, err
@@ -124,6 +126,25 @@ func startGateway(ctx context.Context, profile string) (g *gatewayProcess, err e
 	}
 	return g, g.ready(ctx)
 }
+
+// startBehind starts a bare server and registers it.
+func (g *gatewayProcess) startBehind(ctx context.Context, profile string) error {
+	s, err := startServer(ctx, bare, profile)
+	if err != nil {
+		return err
+	}
+	g.behind = append(g.behind, s)
+	if err := s.connect(ctx, bare, 4, 0); err != nil {
+		return err
+	}
+	registry, err := file.New(g.registry(), file.Config{})
+	if err != nil {
+		return err
+	}
+	return registry.Register(ctx, discovery.Instance{Service: "user", ID: fmt.Sprintf("user-%d", len(g.behind)), Address: s.address})
+}
+
+func (g *gatewayProcess) registry() string { return filepath.Join(g.dir, "registry") }
 
 func (g *gatewayProcess) start(ctx context.Context, binary string) error {
 	ports := make([]string, 2)
@@ -143,13 +164,14 @@ func (g *gatewayProcess) start(ctx context.Context, binary string) error {
 		return err
 	}
 	config := filepath.Join(g.dir, "gateway.yaml")
-	text := fmt.Sprintf("services: [{service: user.v1.UserService, target: %q}]\ndescriptors: [%q]\n", g.behind.address, descriptors)
+	text := fmt.Sprintf("services: [{service: user.v1.UserService, target: user}]\ndescriptors: [%q]\n", descriptors)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
 	g.cmd = exec.CommandContext(ctx, binary, "--config", config)
 	g.cmd.Env = append(os.Environ(), "KEELSON_GRPC__ADDRESS="+g.grpc, "KEELSON_EDGE__ADDRESS="+g.edge, "KEELSON_OPS__ADDRESS=off",
-		"KEELSON_DEBUG__ADDRESS="+cmp.Or(os.Getenv("KEELSON_DEBUG__ADDRESS"), "off"), "KEELSON_LOG__FORMAT=json", "KEELSON_DRAIN__QUIET=1ms")
+		"KEELSON_DEBUG__ADDRESS="+cmp.Or(os.Getenv("KEELSON_DEBUG__ADDRESS"), "off"), "KEELSON_LOG__FORMAT=json", "KEELSON_DRAIN__QUIET=1ms",
+		"KEELSON_DISCOVERY__DRIVER=file", "KEELSON_DISCOVERY__FILE__DIR="+g.registry())
 	stderr, err := g.cmd.StderrPipe() // read, as in production
 	if err != nil {
 		return err
@@ -198,7 +220,7 @@ func (g *gatewayProcess) cpu() (time.Duration, error) {
 func (g *gatewayProcess) round(ctx context.Context, name string, call func(context.Context, int) error, d time.Duration) (time.Duration, error) {
 	measure := g.cpu
 	if name == "direct" {
-		measure = func() (time.Duration, error) { u, err := g.behind.usage(); return u.CPU, err }
+		measure = func() (time.Duration, error) { u, err := g.behind[0].usage(); return u.CPU, err }
 	}
 	before, err := measure()
 	if err != nil {
@@ -230,25 +252,37 @@ func (g *gatewayProcess) stop() {
 		_ = g.cmd.Process.Signal(syscall.SIGTERM)
 		_ = g.cmd.Wait()
 	}
-	if g.behind != nil {
-		g.behind.stop()
+	for _, s := range g.behind {
+		s.stop()
 	}
 	_ = os.RemoveAll(g.dir)
 }
 
+// hedged is the row of gRPC where there are two servers behind the gateway: calls
+// may then be hedged, and are prepared for it.
+const hedged = "gRPC, two servers"
+
 // measureGateway compares all protocols in interleaved rounds, and prints them.
 func measureGateway(ctx context.Context, w io.Writer, rounds int, d time.Duration, profile string) error {
-	g, err := startGateway(ctx, profile)
+	one, err := startGateway(ctx, 1, profile)
 	if err != nil {
 		return err
 	}
-	defer g.stop()
+	defer one.stop()
+	two, err := startGateway(ctx, 2, "")
+	if err != nil {
+		return err
+	}
+	defer two.stop()
 	costs := map[string][]time.Duration{}
-	names := []string{"direct", "gRPC", "gRPC-Web", "Connect", "Connect, JSON", "REST"}
-	calls := g.protocols()
+	names := []string{"direct", "gRPC", hedged, "gRPC-Web", "Connect", "Connect, JSON", "REST"}
 	for round := range rounds + 1 { // the first one warms up
 		for _, name := range names {
-			cost, err := g.round(ctx, name, calls[name], d)
+			g, call := one, one.protocols()[name]
+			if name == hedged {
+				g, call = two, two.protocols()["gRPC"]
+			}
+			cost, err := g.round(ctx, name, call, d)
 			if err != nil {
 				return err
 			}
