@@ -186,6 +186,13 @@ func TestLevelFollowsTheCode(t *testing.T) {
 	}
 }
 
+// late is a call whose caller's deadline passed, of a method with a policy of 10 s.
+func late(side call.Side, timeout time.Duration) *call.Call {
+	c := ended(side, policy.Unary, errs.DeadlineExceeded(errs.ReasonDeadlineExceeded, "late"))
+	c.Timeout, c.TimeoutSource = timeout, "caller"
+	return c
+}
+
 func TestWhichCallsAreLogged(t *testing.T) {
 	health := ended(call.Server, policy.Unary, nil)
 	health.Method = policy.NewTable().AddMethod("grpc.health.v1.Health", "Check", policy.Unary)
@@ -209,6 +216,10 @@ func TestWhichCallsAreLogged(t *testing.T) {
 		{"too many messages above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Unimplemented, errs.ReasonMessageCount, "x")), 0},
 		{"no message above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Internal, errs.ReasonMalformedMessage, "x")), 0},
 		{"unknown method above info", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.New(codes.Unimplemented, errs.ReasonMethodUnknown, "x")), 0},
+		{"the caller's short deadline above info", logs.Config{Level: slog.LevelWarn}, late(call.Server, time.Second), 0},
+		{"the same at a client", logs.Config{Level: slog.LevelWarn}, late(call.Client, time.Second), 0},
+		{"a deadline that passed before the call", logs.Config{Level: slog.LevelWarn}, late(call.Server, -time.Second), 0},
+		{"the deadline of the policy, which the caller sent", logs.Config{Level: slog.LevelWarn}, late(call.Server, 9900*time.Millisecond), 1},
 		{"other exhaustion", logs.Config{Level: slog.LevelWarn}, ended(call.Server, policy.Unary, errs.ResourceExhausted(errs.ReasonRateLimited, "x")), 1},
 	}
 	for _, tc := range tests {

@@ -44,7 +44,8 @@ func Level(c codes.Code) slog.Level {
 // level returns the level of one call's line. Successes of a client and of
 // health checks and reflection are for debugging: the server logs the first,
 // and the others say nothing. A stream that a drain ended is no fault, and what a
-// client sent wrong is the client's, although its code has other meanings too.
+// client sent wrong, or gave no time for, is the client's, although its code has other
+// meanings too.
 func level(c *call.Call) slog.Level {
 	if c.Code == codes.OK {
 		if c.Side == call.Client || quiet(c.Method.Service) {
@@ -56,7 +57,20 @@ func level(c *call.Call) slog.Level {
 	if c.Code == codes.Unavailable && reason == errs.ReasonDraining || c.Side == call.Server && sentWrong(reason) {
 		return slog.LevelInfo
 	}
+	if c.Code == codes.DeadlineExceeded && hurried(c) {
+		return slog.LevelInfo
+	}
 	return Level(c.Code)
+}
+
+// hurried tells whether the caller's deadline left less than half of the time that the
+// method's policy gives, or any where the policy sets none: who asks for an answer
+// sooner than the method's author promises one may do without it. Callers with a
+// policy of their own, such as every other service, send nearly all of it.
+func hurried(c *call.Call) bool {
+	const caller = "caller" // deadline.SourceCaller
+	e := c.Method.Effective()
+	return c.TimeoutSource == caller && e != nil && (e.Timeout <= 0 || c.Timeout < e.Timeout/2)
 }
 
 // sentWrong tells whether a server says by a reason that its client sent what it
