@@ -64,13 +64,15 @@ type Config struct {
 	HeaderTimeout time.Duration `yaml:"header_timeout" default:"5s" min:"10ms" max:"1h" doc:"most time for a TLS handshake, and for the header of a request"`
 	// ReadTimeout is the time for a message, or a body that is one, to come
 	// in; it has a second more for every KiB that did. Between the messages of a
-	// stream nothing is asked for.
+	// client's stream nothing is asked for, but see IdleTimeout.
 	ReadTimeout time.Duration `yaml:"read_timeout" default:"10s" min:"10ms" max:"1h" doc:"most time for a message to come in, plus a second for each KiB of it that came"`
 	// WriteTimeout is how long a write of at most 64 KiB may block on a client
 	// that does not read.
 	WriteTimeout time.Duration `yaml:"write_timeout" default:"10s" min:"10ms" max:"1h" doc:"how long a write of at most 64 KiB may wait for the client to read"`
-	// IdleTimeout closes a connection without a request.
-	IdleTimeout time.Duration `yaml:"idle_timeout" default:"2m" min:"10ms" max:"24h" doc:"closes a connection with no request for so long"`
+	// IdleTimeout closes a connection without a request, and ends an upload over REST
+	// whose client sends nothing for so long while no result is written to it; where
+	// the .proto gives the method an idle_timeout, that bounds the upload instead.
+	IdleTimeout time.Duration `yaml:"idle_timeout" default:"2m" min:"10ms" max:"24h" doc:"closes a connection with no request for so long; ends an upload over REST that pauses as long, unless its method has an idle_timeout"`
 }
 
 // CORSConfig says which pages of other origins may call (the Fetch standard,

@@ -17,6 +17,15 @@
 //  4. handlers that were added with [WithHandler]
 //  5. REST, by the google.api.http annotations of the .proto
 //
+// Over Connect, a POST of JSON or protobuf to a path of a service that is served is a
+// call whether it says Connect-Protocol-Version or not, and fields of JSON that are not
+// known are ignored, as the protocol's own servers do; REST refuses them.
+//
+// Over HTTP/1.1 nothing that is left of a body is ever taken for a request: the edge
+// reads the rest of what nobody wanted, up to 256 KiB and in write_timeout, or ends the
+// connection after the answer. Connections of HTTP/1.0 end after each answer. An answer
+// that a panic cuts is broken off, so that it is not taken for a whole one.
+//
 // What fits none is answered with 404, as google.rpc.Status in JSON; at the path of a
 // method with 405 or 415, by HTTP alone.
 package edge

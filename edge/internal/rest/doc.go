@@ -41,11 +41,12 @@
 // # Errors
 //
 // google.rpc.Status as it is, {"code", "message", "details"}, with the HTTP code
-// of google/rpc/code.proto, Retry-After from RetryInfo, WWW-Authenticate with
+// of google/rpc/code.proto (413 and 500 for REQUEST_TOO_LARGE and RESPONSE_TOO_LARGE,
+// where 429 would have a client come again), Retry-After from RetryInfo, WWW-Authenticate with
 // 401, Allow with 405, and Accept or Accept-Encoding with 415. A body that breaks
 // off is 400 UPLOAD_BROKEN, one that does not come in time 408 REQUEST_TIMEOUT.
 //
-// A client that names application/problem+json in Accept gets RFC 9457: "type"
+// A client that names application/problem+json in Accept, also alone, gets RFC 9457: "type"
 // urn:keelson:error:DOMAIN:REASON, "instance" urn:keelson:correlation-id:ID, and
 // besides the members of the RFC "code", "reason", "domain", "metadata",
 // "retry_after" (seconds), "errors" (of BadRequest: "detail", "field", "reason",
@@ -71,7 +72,11 @@
 // come, over HTTP/1.1 too. The answer begins with the first result. Results wait
 // for a client that does not read yet, up to [Config].MaxBuffered bytes, then the
 // upload waits. What the path and the query say holds for each message. A line
-// that is wrong, or a body that breaks off, cancels the call, so that no server
-// takes a part for the whole; the error has the line's number, and is the last line
-// once results were sent. HttpBody goes up and down in pieces.
+// that is wrong, or a body that breaks off, ends what the service receives with
+// CANCELED, so that no server takes a part for the whole; it has a moment to answer
+// what came before. The error has the metadata line, its number, and taken, how many
+// messages before it the service has been given, which may have had their effect; it
+// is the last line once results were sent. So it is (REQUEST_TIMEOUT) for a client
+// that sends nothing for [Config].Idle while nothing is written to it, unless the
+// .proto gives the method an idle_timeout. HttpBody goes up and down in pieces.
 package rest
