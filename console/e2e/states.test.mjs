@@ -2,7 +2,7 @@
 // in memory, which does as it is told.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { LOOKS, call, connection, control, dialog, filterBy, fresh, look, needsFake, pick, row, rows, visit, withBrowser } from "./setup.mjs";
+import { LOOKS, base, call, connection, control, dialog, filterBy, fresh, look, needsFake, pick, row, rows, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
@@ -33,6 +33,7 @@ describe("states", { skip: needsFake }, () => {
         await pick(page, ids[2], "Delete…");
         await (await dialog(page)).getByRole("button", { name: "Delete", exact: true }).click();
         await page.locator(".note").getByText("is deleted").waitFor();
+        await row(page, ids[2]).getByText("Deleted just now").waitFor();
         await look(page, `state-note-${name}`);
       });
     });
@@ -98,7 +99,12 @@ describe("states", { skip: needsFake }, () => {
         await row(page, id).getByRole("link").click();
         await page.getByRole("button", { name: "Undelete" }).waitFor();
         await connection(page, "live");
+        const list = await page.context().newPage();
+        await list.goto(base + filterBy({ filter: word, deleted: "true" }));
+        await connection(list, "live");
         await control(`purge/${id}`);
+        await row(list, id).getByText("Purged just now").waitFor();
+        await list.close();
         await page.getByText("cannot be brought back").waitFor();
         assert.equal(await page.getByRole("button", { name: "Undelete" }).count(), 0);
         await look(page, `state-purged-${name}`);

@@ -1,7 +1,7 @@
 // What goes over the wire: how much, to whom, and in which protocol.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { base, browser, connection, call, eventually, filterBy, fresh, needsReal, row, rows, visit, withBrowser } from "./setup.mjs";
+import { accessible, base, browser, connection, call, eventually, filterBy, focus, fresh, needsReal, row, rows, visit, withBrowser } from "./setup.mjs";
 
 withBrowser();
 
@@ -39,6 +39,35 @@ describe("a first visit", { skip: needsReal }, () => {
       await context.close();
     }
   });
+});
+
+describe("on a slow line", () => {
+  it("a page says that it loads, and so does each part of it that comes later", () => visit("/console/users", {}, async (page) => {
+    const holds = async (pattern) => {
+      let release = () => {};
+      const held = new Promise((resolve) => (release = resolve));
+      await page.route(pattern, async (route) => {
+        await held;
+        await route.continue();
+      });
+      return release;
+    };
+    const script = await holds(/assets\/index-.*\.js/);
+    const loading = page.reload({ waitUntil: "commit" });
+    await page.getByRole("status").getByText("Loading the console").waitFor();
+    await loading;
+    script();
+    await rows(page).first().waitFor();
+    assert.equal(await page.getByText("Loading the console").count(), 0);
+    const part = await holds(/assets\/platform-page-.*\.js/);
+    await page.getByRole("link", { name: "Platform" }).click();
+    await page.getByRole("status").getByText("Loading the page").waitFor();
+    await accessible(page, "a part that loads");
+    await focus(page, () => document.activeElement.textContent, /^Platform$/);
+    part();
+    await page.locator(".connection").waitFor();
+    await focus(page, () => document.activeElement.textContent, /^Platform$/);
+  }));
 });
 
 /** Says to a page that somebody sees it, or nobody. */

@@ -67,7 +67,7 @@ export function purge(id: string): void {
 }
 
 export function add(id: string, init: MessageInitShape<typeof UserSchema>): User {
-  return put(create(UserSchema, { state: State.ACTIVE, createTime: timestampNow(), uid: crypto.randomUUID(), ...init, name: `users/${id}` }), "created");
+  return put(create(UserSchema, { state: State.ACTIVE, createTime: timestampNow(), ...init, uid: crypto.randomUUID(), name: `users/${id}` }), "created");
 }
 
 function find(name: string): User {

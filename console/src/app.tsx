@@ -6,7 +6,7 @@ import { Notes } from "./ui/announce.js";
 import { Icon } from "./ui/icon.js";
 import { A } from "./ui/link.js";
 import { ProblemDialog } from "./ui/problem-dialog.js";
-import { Empty } from "./ui/state.js";
+import { Bones, Empty } from "./ui/state.js";
 import { UserPage } from "./users/user-page.js";
 import { UsersPage } from "./users/users-page.js";
 
@@ -31,8 +31,8 @@ function page(path: string) {
   const [first, second, third] = path.split("/");
   if (third === undefined) {
     if (first === "users") return second === undefined ? <UsersPage /> : <UserPage key={second} id={second} />;
-    if (first === "import" && second === undefined) return <Later load={importPage} />;
-    if (first === "platform" && second === undefined) return <Later load={platformPage} />;
+    if (first === "import" && second === undefined) return <Later title="Import users" load={importPage} />;
+    if (first === "platform" && second === undefined) return <Later title="Platform" load={platformPage} />;
     if (first === "") return null;
   }
   return (
@@ -46,16 +46,23 @@ const importPage = () => import("./importing/import-page.js").then((m) => m.Impo
 const platformPage = () => import("./platform/platform-page.js").then((m) => m.PlatformPage);
 
 /** Later shows a page whose code is loaded when it is first asked for. */
-function Later({ load }: { load: () => Promise<ComponentType> }) {
+function Later({ title, load }: { title: string; load: () => Promise<ComponentType> }) {
   const [loaded, setLoaded] = useState<{ Page: ComponentType } | "failed" | undefined>();
+  const heading = useRef<HTMLHeadingElement>(null);
+  const held = useRef(false);
   useEffect(() => {
     let wanted = true;
-    load().then((Page) => wanted && setLoaded({ Page }), () => wanted && setLoaded("failed"));
+    const show = (what: { Page: ComponentType } | "failed") => {
+      if (!wanted) return;
+      held.current = document.activeElement === heading.current;
+      setLoaded(what);
+    };
+    load().then((Page) => show({ Page }), () => show("failed"));
     return () => { wanted = false; };
   }, [load]);
-  // The heading was not there yet when the page was gone to.
+  // Who was at the heading stays there: it is another one now.
   useLayoutEffect(() => {
-    if (loaded && document.activeElement?.id === "main") focusHeading();
+    if (held.current) focusHeading();
   }, [loaded]);
   if (loaded === "failed") {
     return (
@@ -64,7 +71,13 @@ function Later({ load }: { load: () => Promise<ComponentType> }) {
       </Empty>
     );
   }
-  return loaded ? <loaded.Page /> : null;
+  if (loaded) return <loaded.Page />;
+  return (
+    <div class="page">
+      <div class="page-head"><h1 ref={heading} tabIndex={-1}>{title}</h1></div>
+      <Bones rows={6} label="Loading the page" />
+    </div>
+  );
 }
 
 function skip(e: Event): void {

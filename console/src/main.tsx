@@ -8,4 +8,6 @@ import "./styles/index.css";
 listenToHistory();
 runClock();
 void loadConfig();
-render(<App />, document.getElementById("app")!);
+const app = document.getElementById("app")!;
+app.replaceChildren(); // what said that this loads
+render(<App />, app);

@@ -3,7 +3,7 @@ import { UserSchema } from "@keelson/client/gen/user/v1/user_pb";
 import { describe, expect, it } from "vitest";
 import { type Page, applyChange, compare, openPage, putUser } from "../src/lib/page.js";
 
-const byName = { field: "name", descending: false } as const;
+const byName = { order: { field: "name", descending: false }, deleted: false } as const;
 let etags = 0;
 
 function user(name: string, init: { displayName?: string; email?: string; seconds?: number; deleted?: boolean } = {}) {
@@ -39,12 +39,19 @@ describe("a change of a user on the page", () => {
   });
 
   it("that purges it says so, if it was shown as deleted", () => {
-    const page = openPage([user("dora"), user("emil", { deleted: true })], byName, true, true);
-    expect(names(applyChange(page, "deleted", user("emil", { deleted: true })))).toEqual(["dora", "emil:purged"]);
+    const gone = user("emil", { deleted: true });
+    const page = openPage([user("dora"), gone], { ...byName, deleted: true }, true, true);
+    expect(names(applyChange(page, "deleted", gone))).toEqual(["dora", "emil:purged"]);
+  });
+
+  it("that was deleted here, as the watch tells later, was deleted and not purged", () => {
+    const page = middle();
+    const deleted = user("emil", { deleted: true });
+    expect(names(applyChange(putUser(page, deleted), "deleted", deleted))).toEqual(["dora", "emil:deleted", "fred"]);
   });
 
   it("that moves it in the order marks it, until it fits again", () => {
-    const order = { field: "display_name", descending: false } as const;
+    const order = { order: { field: "display_name", descending: false }, deleted: false } as const;
     const page = openPage([user("a1", { displayName: "A" }), user("b1", { displayName: "B" }), user("c1", { displayName: "C" })], order, true, true);
     const moved = applyChange(page, "modified", user("a1", { displayName: "Z" }));
     expect(names(moved)).toEqual(["a1:moved", "b1", "c1"]);
@@ -109,7 +116,7 @@ describe("a user who is not on the page", () => {
 
 describe("the order", () => {
   it("compares code points, e-mails folded, times, and equal users by name", () => {
-    expect(compare(user("a1"), user("b1"), byName)).toBeLessThan(0);
+    expect(compare(user("a1"), user("b1"), byName.order)).toBeLessThan(0);
     expect(compare(user("a1"), user("b1"), { field: "name", descending: true })).toBeGreaterThan(0);
     const email = { field: "email", descending: false } as const;
     expect(compare(user("a1", { email: "B@x" }), user("b1", { email: "a@x" }), email)).toBeGreaterThan(0);

@@ -22,6 +22,8 @@ export interface Row {
 export interface Page {
   rows: Row[];
   order: Listing["order"];
+  /** Whether deleted users are on it too. */
+  deleted: boolean;
   /** The first and last user as the page was read; undefined where it is open. */
   from?: User;
   to?: User;
@@ -30,8 +32,8 @@ export interface Page {
 }
 
 /** openPage is a page as it was read. */
-export function openPage(users: User[], order: Listing["order"], first: boolean, last: boolean): Page {
-  const page: Page = { rows: users.map((user) => ({ user, beat: 0 })), order, waiting: [] };
+export function openPage(users: User[], { order, deleted }: Pick<Listing, "order" | "deleted">, first: boolean, last: boolean): Page {
+  const page: Page = { rows: users.map((user) => ({ user, beat: 0 })), order, deleted, waiting: [] };
   if (!first && users.length) page.from = users[0]!;
   if (!last && users.length) page.to = users[users.length - 1]!;
   return page;
@@ -49,10 +51,15 @@ export function applyChange(page: Page, kind: ChangeKind, user: User): Page {
   if (!gone && !old.mark && old.user.etag === user.etag) return page;
   const row = after(old, user);
   const rows = page.rows.with(index, row);
-  // One who was deleted before and is gone now can only have been purged.
-  if (gone) row.mark = old.user.deleteTime && !old.mark ? "purged" : user.deleteTime ? "deleted" : "left";
+  if (gone) row.mark = leaving(page, old.user, user);
   else if (misplaced(rows, index, page.order)) row.mark = "moved";
   return { ...page, rows };
+}
+
+// Where deleted users are shown, one of them who goes can only have been purged.
+function leaving(page: Page, before: User, user: User): Mark {
+  if (page.deleted && before.deleteTime) return "purged";
+  return user.deleteTime ? "deleted" : "left";
 }
 
 /** putUser is the page after a change made here, whose answer came before the watch told it. */

@@ -111,7 +111,7 @@ export class UsersStore {
     this.next.value = answer.nextPageToken;
     this.problem.value = undefined;
     this.#told = []; // the page has them
-    this.page.value = openPage(answer.users, l.order, l.page === "", answer.nextPageToken === "");
+    this.page.value = openPage(answer.users, l, l.page === "", answer.nextPageToken === "");
   }
 
   #take(event: UserEvent): void {
