@@ -95,10 +95,10 @@ describe("a page that nobody sees", () => {
   });
 
   // Over HTTP/1.1 browsers open six connections to a server, for all tabs together.
-  it("leaves its connection to the others: ten tabs are live, one after another", () => visit("/console/users", {}, async (first) => {
+  it("leaves its connection to the others: eight tabs are live, one after another", () => visit("/console/users", {}, async (first) => {
     await connection(first, "live");
     const tabs = [first];
-    while (tabs.length < 10) {
+    while (tabs.length < 8) {
       await show(tabs.at(-1), false);
       const tab = await first.context().newPage();
       tabs.push(tab);
