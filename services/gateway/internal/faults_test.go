@@ -85,6 +85,46 @@ func TestAnInstanceThatComesInTimeAnswers(t *testing.T) {
 	}
 }
 
+// TestACallWhoseInstanceDiesWaitsForNoneAsLongAsItMayTake ends the only instance while
+// it has a call that may be sent again.
+func TestACallWhoseInstanceDiesWaitsForNoneAsLongAsItMayTake(t *testing.T) {
+	began := make(chan struct{}, 10)
+	silent := func(_ string, ss grpc.ServerStream) error {
+		if _, err := receive(ss); err != nil {
+			return err
+		}
+		began <- struct{}{}
+		<-ss.Context().Done()
+		return ss.Context().Err()
+	}
+	for name, tc := range map[string]struct {
+		patience time.Duration
+		after    func(*fake)
+		reason   string // empty: it is answered
+	}{
+		"and does not come back": {20 * time.Millisecond, func(*fake) {}, errs.ReasonNoReadyInstance},
+		"and comes back":         {time.Minute, func(f *fake) { f.answer(echo); f.start(t) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, silent)
+			g := described1(t, f, func(s *setup) {
+				s.config.ReadyTimeout = tc.patience
+				s.config.Policy.Timeout, s.config.Drain.Calls = time.Hour, 2*time.Hour
+			})
+			done := make(chan error, 1)
+			go func() { _, err := g.call(soon(t), readMethod, "x"); done <- err }()
+			<-began
+			f.server.Stop()
+			tc.after(f)
+			if err := <-done; tc.reason == "" && err != nil {
+				t.Error(err)
+			} else if tc.reason != "" {
+				wantError(t, err, codes.Unavailable, tc.reason)
+			}
+		})
+	}
+}
+
 func TestAnOpenCircuitIsTheGatewaysOwnAnswer(t *testing.T) {
 	f := newFake(t, func(string, grpc.ServerStream) error { return status.Error(codes.Internal, "broken") })
 	g := described1(t, f)

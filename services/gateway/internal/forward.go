@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
+	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/policy"
 )
 
@@ -108,7 +111,14 @@ func (f *forwarder) unary(ss grpc.ServerStream, l *link, method string) error {
 	if err := l.ready(ctx, f.patience); err != nil {
 		return err
 	}
-	err := l.Invoke(outgoing(ctx), method, &x.req, &x.reply, grpc.Header(&x.header), grpc.Trailer(&x.trailer), grpc.Peer(&x.peer))
+	out := outgoing(ctx)
+	err := x.invoke(out, l, method)
+	if x.lacked(ctx, l, err) {
+		if err := l.ready(ctx, f.patience); err != nil {
+			return err
+		}
+		err = x.invoke(out, l, method, keelson.WithoutRetry())
+	}
 	defer x.reply.Free()
 	if through := trailers(x.trailer, saysWhen(err)); through != nil {
 		ss.SetTrailer(through)
@@ -126,4 +136,27 @@ func (f *forwarder) unary(ss grpc.ServerStream, l *link, method string) error {
 		return err
 	}
 	return ss.SendMsg(&x.reply)
+}
+
+// invoke makes the call. The link was ready just now: gRPC is not to wait for an
+// instance as long as the call may take, also before it sends a call again.
+func (x *exchange) invoke(ctx context.Context, l *link, method string, more ...grpc.CallOption) error {
+	opts := append(more, grpc.WaitForReady(false), grpc.Header(&x.header), grpc.Trailer(&x.trailer), grpc.Peer(&x.peer))
+	return l.Invoke(ctx, method, &x.req, &x.reply, opts...)
+}
+
+// lacked tells whether a call that may be sent ended for want of an instance: the last
+// one went between the look and the call, or had it, and it may be sent again.
+func (x *exchange) lacked(ctx context.Context, l *link, err error) bool {
+	if errs.Code(err) != codes.Unavailable || len(x.header) > 0 || len(x.trailer) > 0 || !errs.From(err).Remote() {
+		return false
+	}
+	return x.peer.Addr == nil || l.GetState() != connectivity.Ready && repeatable(ctx)
+}
+
+// repeatable tells whether a call may be sent again when nobody knows what became of
+// it.
+func repeatable(ctx context.Context) bool {
+	c := call.From(ctx)
+	return c != nil && c.Method.Idempotency != policy.IdempotencyUnknown && c.Method.Effective().RetryAttempts > 1
 }

@@ -6,9 +6,11 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // relay passes one stream on, both ways. Each way carries one message at a time:
@@ -42,11 +44,7 @@ func (r *relay) run() error {
 			return err
 		}
 	}
-	err := r.link.ready(ctx, r.patience)
-	if err == nil {
-		r.cs, err = r.link.NewStream(outgoing(ctx), bidi(), r.method, grpc.Peer(&r.peer))
-	}
-	if err != nil {
+	if err := r.open(ctx); err != nil {
 		a := answer{err: err}
 		return a.failure(ctx, r.target)
 	}
@@ -55,6 +53,22 @@ func (r *relay) run() error {
 	}
 	r.pumps.Go(func() { r.requests(cancel) })
 	return r.responses(ctx)
+}
+
+// open opens the backend's stream. Nothing was sent where that fails for want of an
+// instance: the last one went when the link had just been ready.
+func (r *relay) open(ctx context.Context) error {
+	out := outgoing(ctx)
+	for again := false; ; again = true {
+		err := r.link.ready(ctx, r.patience)
+		if err != nil {
+			return err
+		}
+		r.cs, err = r.link.NewStream(out, bidi(), r.method, grpc.WaitForReady(false), grpc.Peer(&r.peer))
+		if again || errs.Code(err) != codes.Unavailable || !errs.From(err).Remote() {
+			return err
+		}
+	}
 }
 
 // relayOne sends the one request and passes on what is answered. A sending that
