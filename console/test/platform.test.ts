@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type History, HistorySchema } from "@keelson/client/gen/keelson/platform/v1/platform_pb";
 import { describe, expect, it } from "vitest";
 import { expand } from "../src/platform/links.js";
-import { STEPS, appended } from "../src/platform/series.js";
+import { STEPS, appended, windowOf } from "../src/platform/series.js";
 
 function history(endSeconds: number, calls: number[]): History {
   return create(HistorySchema, {
@@ -34,6 +34,12 @@ describe("a series", () => {
     expect(more.time).toHaveLength(STEPS);
     expect(more.calls.at(-1)).toBe(7);
     expect(more.time[0]).toBe(702);
+  });
+});
+
+describe("what a chart spans", () => {
+  it.each([[undefined, 1000], [[], 1000], [[990], 990], [[989, 990], 990]])("is five minutes, with steps at %j until %d", (times, end) => {
+    expect(windowOf(times, 1000)).toEqual([end - 300, end]);
   });
 });
 

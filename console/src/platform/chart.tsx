@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Series } from "./series.js";
+import { type Series, windowOf } from "./series.js";
 
 export interface Line {
   label: string;
@@ -25,7 +25,6 @@ interface Props {
 }
 
 const HEIGHT = 120;
-const WINDOW = 300;
 
 export function Chart({ title, summary, series, lines, format, none }: Props) {
   const box = useRef<HTMLDivElement>(null);
@@ -85,7 +84,7 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
     cursor: { show: false },
     padding: [6, 30, 0, 0],
     scales: {
-      x: { time: true, range: (_u, _min, max) => lastMinutes(max || Date.now() / 1000) },
+      x: { time: true, range: (u) => windowOf(u.data?.[0], Date.now() / 1000) },
       y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [
@@ -105,8 +104,6 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
     ],
   };
 }
-
-const lastMinutes = (end: number): [number, number] => [end - WINDOW, end];
 
 // A value between two gaps has no line: it is drawn as a point.
 function alone(u: uPlot, index: number): number[] {

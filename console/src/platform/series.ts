@@ -16,6 +16,12 @@ export interface Series {
 /** How many steps are kept: five minutes. */
 export const STEPS = 300;
 
+/** What a chart spans, in seconds: to its last step, or to now. uPlot's own bounds of one step alone are days away. */
+export function windowOf(times: ArrayLike<number> | undefined, now: number): [number, number] {
+  const end = times?.[times.length - 1] ?? now;
+  return [end - STEPS, end];
+}
+
 export const noSeries: Series = { time: [], calls: [], errors: [], p50: [], p99: [] };
 
 /** appended is a series with what came after it; steps that it has already are not taken twice. */
