@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	connectcors "connectrpc.com/cors"
@@ -90,8 +91,7 @@ func (c *crossOrigin) check(x *exchange, r *http.Request) bool {
 		x.refuse(refusedOrigin, http.StatusForbidden, originRefused("ask to call this service"))
 		return true
 	case preflight:
-		c.permit.HandlerFunc(x, r)
-		x.WriteHeader(http.StatusNoContent)
+		c.preflight(x, r)
 		return true
 	case !allowed || c.any && simple(r):
 		if c.protect.Check(r) != nil {
@@ -104,6 +104,32 @@ func (c *crossOrigin) check(x *exchange, r *http.Request) bool {
 	}
 	return false
 }
+
+// preflight answers a page of a permitted origin that asks what it may send.
+func (c *crossOrigin) preflight(x *exchange, r *http.Request) {
+	if v := r.Header["Access-Control-Request-Headers"]; len(v) > 0 { // browsers sort them, people do not
+		names := strings.Split(strings.ToLower(strings.Join(v, ",")), ",")
+		for i := range names {
+			names[i] = strings.TrimSpace(names[i])
+		}
+		slices.Sort(names)
+		r.Header["Access-Control-Request-Headers"] = []string{strings.Join(slices.Compact(names), ",")}
+	}
+	c.permit.HandlerFunc(headerOnly{x}, r)
+	if x.Header()["Access-Control-Allow-Origin"] == nil {
+		x.refuse(refusedOrigin, http.StatusForbidden, errs.PermissionDenied(ReasonOriginNotAllowed,
+			"pages of other origins may not send the HTTP method %s with the headers %s",
+			quote(r.Header.Get("Access-Control-Request-Method")), quote(r.Header.Get("Access-Control-Request-Headers"))))
+		return
+	}
+	x.WriteHeader(http.StatusNoContent)
+}
+
+// headerOnly keeps an answer from being sent before it is known which it is.
+type headerOnly struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (headerOnly) WriteHeader(int) {}
 
 // varyOrigin is shared by all answers.
 var varyOrigin = []string{"Origin"}

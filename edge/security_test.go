@@ -43,6 +43,24 @@ func TestPagesOfListedOriginsMayCall(t *testing.T) {
 	}
 }
 
+func TestAPreflightThatIsRefusedSaysWhy(t *testing.T) {
+	r := start(t, edge.Config{CORS: edge.CORSConfig{Origins: []string{app}}})
+	for _, c := range []struct {
+		verb, names string
+		code        int
+	}{
+		{"POST", "X-Correlation-Id, content-type,connect-timeout-ms", 204}, // as a person writes them
+		{"POST", "x-nobody", 403},
+		{"TRACE", "", 403},
+	} {
+		resp, text := do(t, client(t, false), http.MethodOptions, url(r, "/%s/Echo", echoService), "", "Origin", app,
+			"Access-Control-Request-Method", c.verb, "Access-Control-Request-Headers", c.names)
+		if resp.StatusCode != c.code || (c.code == 204) != (resp.Header.Get("Access-Control-Allow-Origin") == app) || c.code == 403 && !strings.Contains(text, c.names) {
+			t.Errorf("%s with %q: %d %v %s", c.verb, c.names, resp.StatusCode, resp.Header, text)
+		}
+	}
+}
+
 func TestPagesOfOtherOriginsGetNothing(t *testing.T) {
 	for name, cors := range map[string]edge.CORSConfig{"none is listed": {}, "another is listed": {Origins: []string{app}}} {
 		t.Run(name, func(t *testing.T) {

@@ -67,15 +67,17 @@ func TestAMessageThatDoesNotComeIsToldInEveryProtocol(t *testing.T) {
 
 func TestAPauseOfAnUploadHasABound(t *testing.T) {
 	const short = 100 * time.Millisecond
-	r := start(t, edge.Config{IdleTimeout: short})
+	r := start(t, edge.Config{IdleTimeout: short, ReadTimeout: short})
 	for name, c := range map[string]struct {
 		sent  string
 		code  int
 		lines int
+		says  string
 	}{
-		"before the first line": {postSend + chunked, http.StatusRequestTimeout, 1},
-		"between lines":         {postSend + chunked + "3\r\n{}\n\r\n", http.StatusRequestTimeout, 1},
-		"after a result":        {postChat + chunked + "3\r\n{}\n\r\n", http.StatusOK, 2},
+		"before the first line": {postSend + chunked, http.StatusRequestTimeout, 1, "edge.idle_timeout"},
+		"between lines":         {postSend + chunked + "3\r\n{}\n\r\n", http.StatusRequestTimeout, 1, "edge.idle_timeout"},
+		"after a result":        {postChat + chunked + "3\r\n{}\n\r\n", http.StatusOK, 2, "edge.idle_timeout"},
+		"within a line":         {postChat + chunked + "4\r\n{}\n{\r\n", http.StatusOK, 2, "_timeout"}, // of either
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +87,7 @@ func TestAPauseOfAnUploadHasABound(t *testing.T) {
 				t.Fatal(err)
 			}
 			e := wholly(t, resp)
-			if got := e.status(t); e.StatusCode != c.code || len(e.lines) != c.lines || got.reason() != "REQUEST_TIMEOUT" || !strings.Contains(got.Message, "edge.idle_timeout") {
+			if got := e.status(t); e.StatusCode != c.code || len(e.lines) != c.lines || got.reason() != "REQUEST_TIMEOUT" || !strings.Contains(got.Message, c.says) {
 				t.Errorf("%d %q", e.StatusCode, e.lines)
 			}
 		})

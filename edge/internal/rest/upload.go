@@ -22,10 +22,6 @@ import (
 // ended before it: a client of HTTP/1.1 whose upload is cut off loses the answer.
 const linger = 2 * time.Second
 
-// patience is how long a service has to end the call of an upload that breaks off, and
-// to answer what came before, until it is cancelled.
-const patience = time.Second
-
 // upload is a call whose client streams: lines in, lines out, both as they come.
 type upload struct {
 	x      *exchange
@@ -63,10 +59,11 @@ func (x *exchange) upload(c *inproc.Call) {
 	// Without it HTTP/1.1 reads no more of a request once the answer has begun;
 	// HTTP/2 is so anyway, and says it does not know the word.
 	_ = u.rc.EnableFullDuplex()
-	ctx, cancel := context.WithCancel(x.r.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))
 	defer cancel()
 	u.cancel, u.s = cancel, c.Open(ctx)
 	u.sent = make(chan struct{})
+	defer u.follow(x.r.Context())()
 	u.watch()
 	go func() {
 		defer close(u.sent)
@@ -143,45 +140,6 @@ func (u *upload) sender() (func(), *fault) {
 		return nil, f
 	}
 	return func() { u.end(u.sendLines(body)) }, nil
-}
-
-// end is what becomes of the call when the body was read, or could not be.
-func (u *upload) end(f *fault) {
-	u.idle.stop()
-	if f == nil {
-		u.s.CloseSend()
-		return
-	}
-	u.breakOff(f)
-	u.drop(u.x.r.Body) // see linger
-}
-
-// breakOff ends the call for what is wrong with the body, unless that was done. It is
-// not half-closed: the server must not take what came for all. It hears that its
-// client sent something wrong, and not that it went away, and has a moment to answer
-// what was right.
-func (u *upload) breakOff(f *fault) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.fault != nil {
-		return
-	}
-	u.fault = f
-	if f == errEnded {
-		u.s.Cancel()
-		return
-	}
-	e := errs.From(f.err)
-	why := "the upload was refused: " + e.Reason()
-	if line := e.Metadata()["line"]; line != "" {
-		why += " at line " + line
-	}
-	u.s.Break(why)
-	select {
-	case <-u.s.Done():
-	default:
-		u.late = time.AfterFunc(patience, u.s.Cancel)
-	}
 }
 
 // errEnded is no fault: the call ended before its upload.
