@@ -38,6 +38,7 @@ type seenInstance struct {
 
 // see takes over what the client knows of the instance.
 func (i *seenInstance) see(s target.InstanceSnapshot, now time.Time) {
+	s.ID, s.Address, s.Version, s.Zone = text(s.ID), text(s.Address), text(s.Version), text(s.Zone)
 	i.now, i.lastSeen, i.gone = s, now, false
 	switch s.Connection {
 	case connectivity.Ready.String():
@@ -169,6 +170,10 @@ func (i *seenInstance) fill(m *platformv1.Instance, now time.Time) {
 		m.Traffic = i.series.traffic(now)
 	}
 }
+
+// text is what a message can hold of a text that came from a registry or from the
+// configuration: one that is not UTF-8 would make the message of all services fail.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func connectionOf(state string) platformv1.Instance_Connection {
 	return platformv1.Instance_Connection(platformv1.Instance_Connection_value["CONNECTION_"+state])

@@ -143,7 +143,7 @@ func (s *seenService) sorted() []*seenInstance {
 
 // message is the service as it is now, without history.
 func (s *seenService) message(now time.Time) *platformv1.Service {
-	m := &platformv1.Service{Name: platformName(s.id), Target: s.target, GrpcServices: s.grpc, LoadBalancer: s.now.LoadBalancer}
+	m := &platformv1.Service{Name: platformName(s.id), Target: text(s.target), GrpcServices: s.grpc, LoadBalancer: s.now.LoadBalancer}
 	if s.self != nil {
 		s.describeSelf(m)
 		s.settle(m)
@@ -178,7 +178,7 @@ func (s *seenService) settle(m *platformv1.Service) {
 func (s *seenService) describeSelf(m *platformv1.Service) {
 	m.Self, m.State = true, platformv1.Service_STATE_SERVING
 	m.Instances = []*platformv1.Instance{{
-		Id: s.self.ID, Address: s.self.Address, Version: s.self.Version, Zone: s.self.Zone, Weight: s.self.Weight,
+		Id: text(s.self.ID), Address: text(s.self.Address), Version: text(s.self.Version), Zone: text(s.self.Zone), Weight: s.self.Weight,
 		Status: platformv1.Instance_STATUS_SERVING,
 	}}
 }
@@ -188,7 +188,7 @@ func (s *seenService) resolution() *platformv1.Resolution {
 	if d.Kind == "" {
 		return nil
 	}
-	return &platformv1.Resolution{Decision: d.Kind, Reason: d.Reason}
+	return &platformv1.Resolution{Decision: d.Kind, Reason: text(d.Reason)}
 }
 
 func (s *seenService) breakers() []*platformv1.MethodBreaker {

@@ -87,7 +87,7 @@ func (s *seenService) openBreakers() string {
 
 // decided says what the resolver made of the registry's last answer.
 func (s *seenService) decided() string {
-	return strings.Trim("registry: "+s.now.Decision.Kind+", "+s.now.Decision.Reason, ", ")
+	return strings.Trim("registry: "+s.now.Decision.Kind+", "+text(s.now.Decision.Reason), ", ")
 }
 
 func join(parts ...string) string {

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/breaker"
@@ -270,6 +271,37 @@ func TestPlatformShowsWhatIsKnownOfAnInstance(t *testing.T) {
 			t.Errorf("the gateway is %v", self)
 		}
 	})
+}
+
+// TestPlatformShowsWhatIsNoText sees to it that what a registry or a configuration says
+// in another encoding does not make the answer about all services fail.
+func TestPlatformShowsWhatIsNoText(t *testing.T) {
+	const bad = "Z\xfcrich"
+	instance := target.Instance{Service: "user", ID: bad, Address: bad, Version: bad, Zone: bad}
+	p, err := internal.NewPlatform(internal.PlatformConfig{}, internal.PlatformSources{
+		Self: func() target.Instance { return instance },
+		Targets: func() []keelson.TargetState {
+			return []keelson.TargetState{{Snapshot: target.Snapshot{
+				Target: userTarget, Decision: target.Decision{Kind: "empty", Reason: bad},
+				Instances: []target.InstanceSnapshot{{Instance: instance}},
+			}}}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := p.ListServices(t.Context(), &platformv1.ListServicesRequest{History: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proto.Marshal(list); err != nil {
+		t.Error(err)
+	}
+	for _, s := range list.GetServices() {
+		if i := s.GetInstances()[0]; i.GetZone() != "Z\uFFFDrich" || i.GetId() != i.GetZone() {
+			t.Errorf("%s is shown as %v", s.GetName(), i)
+		}
+	}
 }
 
 func TestPlatformKeepsWhoVanishedForTwoMinutes(t *testing.T) {
