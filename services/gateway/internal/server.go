@@ -6,8 +6,8 @@
 // by reflection.go. forward.go passes on unary calls and relay.go streams, by the
 // links of link.go; metadata.go says what of their metadata goes through, and
 // errors.go what their ends are to the client. limit.go bounds what each client
-// may call, whom clients.go tells apart. The files of the platform service begin
-// with platform.
+// may call, whom clients.go tells apart, and told.go tells streams their quota. The
+// files of the platform service begin with platform.
 package internal
 
 import (
