@@ -69,6 +69,8 @@ describe("with a keyboard alone", () => {
     await tabTo(page, /^Next$/);
     await page.keyboard.press("Enter");
     await page.getByText("Page 2 · ").waitFor();
+    await page.getByRole("button", { name: "Next", disabled: true }).waitFor();
+    await focus(page, () => document.activeElement.textContent.trim(), /^Next$/);
     await page.getByRole("searchbox").focus();
     await page.keyboard.type(" nobody-at-all");
     await page.keyboard.press("Enter");
@@ -102,7 +104,7 @@ describe("zoomed in", () => {
         await page.goto(page.url().replace(/console\/.*/, `console/${path}`));
         await page.locator(path === "platform" ? "[data-service]" : path === "import" ? ".drop" : ".timeline li").first().waitFor();
         await fits(path);
-        await shot(page, `zoom-${path.split("/")[0]}-${zoom}`);
+        await shot(page, `zoom-${path.includes("/") ? "user" : path}-${zoom}`);
       }
     }));
   }

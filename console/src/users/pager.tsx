@@ -1,3 +1,4 @@
+import type { ComponentChildren } from "preact";
 import { plural } from "../lib/format.js";
 import { type Listing, SIZES } from "../lib/listing.js";
 import { Icon } from "../ui/icon.js";
@@ -27,14 +28,19 @@ export function Pager({ listing, rows, next, before, turn, change }: Props) {
         </select>
       </label>
       <span class="pager-buttons">
-        <button type="button" class="button" disabled={!listing.page} onClick={() => turn("", [])}>First</button>
-        <button type="button" class="button" disabled={!before.length} onClick={() => turn(before[before.length - 1]!, before.slice(0, -1))}>
+        <Turn off={!listing.page} go={() => turn("", [])}>First</Turn>
+        <Turn off={!before.length} go={() => turn(before[before.length - 1]!, before.slice(0, -1))}>
           <Icon name="left" /> Previous
-        </button>
-        <button type="button" class="button" disabled={!next} onClick={() => turn(next, [...before, listing.page])}>
+        </Turn>
+        <Turn off={!next} go={() => turn(next, [...before, listing.page])}>
           Next <Icon name="right" />
-        </button>
+        </Turn>
       </span>
     </nav>
   );
+}
+
+/** Turn keeps the focus of who has come to the last page, or the first. */
+function Turn({ off, go, children }: { off: boolean; go: () => void; children: ComponentChildren }) {
+  return <button type="button" class="button" aria-disabled={off} onClick={() => off || go()}>{children}</button>;
 }
