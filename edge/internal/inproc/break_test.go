@@ -10,17 +10,17 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func TestBreakTellsTheServerWhyAndLetsItAnswer(t *testing.T) {
+func TestBreakTellsTheServerWhyAfterWhatItHasToAnswer(t *testing.T) {
+	ended := make(chan error, 1)
 	c := call(t, func(ss grpc.ServerStream) error {
 		for {
 			m := &wrapperspb.StringValue{}
-			if err := ss.RecvMsg(m); err != nil {
-				if ss.Context().Err() != nil {
-					t.Error("the call was cancelled")
-				}
-				if err := ss.SendMsg(wrapperspb.String("last")); err != nil {
-					t.Errorf("the server could not answer: %v", err)
-				}
+			err := ss.RecvMsg(m)
+			if err == nil {
+				err = ss.SendMsg(m)
+			}
+			if err != nil {
+				ended <- err
 				return err
 			}
 		}
@@ -31,13 +31,15 @@ func TestBreakTellsTheServerWhyAndLetsItAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Break("line 2 is wrong")
-	if m, err := s.Recv(); err != nil || unpacked(t, m) != "last" {
+	if m, err := s.Recv(); err != nil || unpacked(t, m) != "x" {
 		t.Errorf("%q, %v", m, err)
 	}
 	if _, err := s.Recv(); err == nil {
 		t.Error("there is more")
 	}
-	if st := s.Status(); st.Code() != codes.Canceled || !strings.Contains(st.Message(), "line 2 is wrong") {
-		t.Errorf("%v", status.Convert(st.Err()))
+	for who, st := range map[string]*status.Status{"caller": s.Status(), "server": status.Convert(<-ended)} {
+		if st.Code() != codes.Canceled || !strings.Contains(st.Message(), "line 2 is wrong") {
+			t.Errorf("the %s heard %v", who, st)
+		}
 	}
 }

@@ -116,8 +116,8 @@ func (s *Stream) Trailer() http.Header {
 	return s.trailer
 }
 
-// Break ends what the server receives with CANCELED, and lets it end the call by
-// itself: nothing follows, and what came is not all. why is the message of that
+// Break ends what the server receives with CANCELED, after the messages that were
+// sent: nothing follows, and they are not all. The call is not cancelled. why is the message of that
 // status, for the server's log. It does not wait, and may be called by any goroutine.
 func (s *Stream) Break(why string) {
 	// gRPC over net/http takes these words for CANCELED, and others for a connection

@@ -73,8 +73,8 @@
 // for a client that does not read yet, up to [Config].MaxBuffered bytes, then the
 // upload waits. What the path and the query say holds for each message. A line
 // that is wrong, or a body that breaks off, ends what the service receives with
-// CANCELED, so that no server takes a part for the whole; it has a moment to answer
-// what came before. The error has the metadata line, its number, and taken, how many
+// CANCELED, so that no server takes a part for the whole; what came before it still
+// receives, and may answer until then. The error has the metadata line, its number, and taken, how many
 // messages before it the service has been given, which may have had their effect; it
 // is the last line once results were sent. So it is (REQUEST_TIMEOUT) for a client
 // that sends nothing for [Config].Idle while nothing is written to it, unless the

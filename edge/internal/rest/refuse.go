@@ -10,8 +10,8 @@ import (
 // lead is how long the reader of a body has to tell why a request has ended.
 const lead = 50 * time.Millisecond
 
-// patience is how long a service has to end the call of an upload that breaks off, and
-// to answer what came before, until it is cancelled.
+// patience is how long a service has to come to the end of an upload that breaks off,
+// until the call is cancelled.
 const patience = time.Second
 
 // end is what becomes of the call when the body was read, or could not be.
@@ -58,8 +58,8 @@ func (u *upload) gone() {
 
 // breakOff ends the call for what is wrong with the body, unless that was done. It is
 // not half-closed: the server must not take what came for all. It hears that its
-// client sent something wrong, and not that it went away, and has a moment to answer
-// what was right.
+// client sent something wrong, and not that it went away, after it has received what
+// was right.
 func (u *upload) breakOff(f *fault) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
