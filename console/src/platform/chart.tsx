@@ -88,7 +88,7 @@ function optionsOf(element: HTMLElement, lines: Line[], format: (n: number) => s
       y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [
-      { ...axis, size: 22, space: 70, grid: { show: false }, values: (_u, at) => at.map(clock) },
+      { ...axis, size: 22, space: 70, incrs: [60, 120, 300], grid: { show: false }, values: (_u, at) => at.map(clock) },
       { ...axis, size: 58, space: 34, values: (_u, at) => at.map((n) => format(n)) },
     ],
     series: [
