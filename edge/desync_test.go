@@ -143,6 +143,8 @@ func TestTheNextRequestBeginsWhereTheBodyEnds(t *testing.T) {
 			"a gzip that ends before":         {postEcho + "Content-Encoding: gzip\r\nContent-Length: " + decimal(len(zipped(t, "{}"))+len(smuggled)) + "\r\n\r\n" + zipped(t, "{}") + smuggled, 1},
 			"lines after one that is wrong":   {postSend + "Content-Length: 51\r\n\r\n{]}\n" + smuggled, 1},
 			"a body that a panic leaves":      {"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 47\r\n\r\n" + smuggled, 1},
+			"a request after an upload":       {postChat + chunked + "3\r\n{}\n\r\n0\r\n\r\n" + smuggled, 2},
+			"a request after a stream":        {"POST /" + echoService + "/Send HTTP/1.1\r\nHost: x\r\nContent-Type: application/connect+proto\r\nContent-Length: 5\r\n\r\n" + frame(0, "") + smuggled, 2},
 			"a request after a body":          {"POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello" + smuggled, 2},
 		} {
 			t.Run(name, func(t *testing.T) {
