@@ -63,7 +63,9 @@ describe("a change of a user on the page", () => {
     const changed = user("emil");
     const page = putUser(middle(), changed);
     expect(page.rows[1]!.user).toBe(changed);
-    expect(applyChange(page, "modified", changed)).toBe(page);
+    const told = applyChange(page, "modified", changed);
+    expect(told.rows[1]).toMatchObject({ user: changed, beat: 1 });
+    expect(applyChange(told, "modified", changed)).toBe(told);
     expect(putUser(page, user("gina"))).toBe(page);
   });
 });
@@ -73,10 +75,22 @@ describe("a watch that lags behind what is done here", () => {
     const [suspended, active] = [user("emil"), user("emil")];
     let page = putUser(putUser(middle(), suspended), active);
     for (const told of [suspended, active]) {
-      expect(applyChange(page, "modified", told)).toBe(page);
+      page = applyChange(page, "modified", told);
+      expect(page.rows[1]).toMatchObject({ user: active, beat: 2 });
     }
     const later = user("emil");
     page = applyChange(page, "modified", later);
+    expect(page.rows[1]!.user).toBe(later);
+  });
+
+  it("ends at our own, whoever changed what before it", () => {
+    const [theirs, mine, later] = [user("emil"), user("emil"), user("emil")];
+    let page = putUser(middle(), mine);
+    for (const told of [theirs, mine]) page = applyChange(page, "modified", told);
+    expect(page.rows[1]!.user).toBe(mine);
+    page = applyChange(page, "modified", later);
+    // A watch that is resumed tells again what it told.
+    for (const told of [theirs, mine, later]) page = applyChange(page, "modified", told);
     expect(page.rows[1]!.user).toBe(later);
   });
 

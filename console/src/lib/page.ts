@@ -17,6 +17,8 @@ export interface Row {
   beat: number;
   /** The etags of versions that were shown before this one. */
   past?: readonly string[];
+  /** The etag of our own change, until the watch has told it. */
+  own?: string;
 }
 
 export interface Page {
@@ -48,8 +50,10 @@ export function applyChange(page: Page, kind: ChangeKind, user: User): Page {
   // A resumed watch may tell again what the page knows, and one that lags behind
   // our own changes tells versions that they have replaced.
   if (old.past?.includes(user.etag)) return page;
-  if (!gone && !old.mark && old.user.etag === user.etag) return page;
-  const row = after(old, user);
+  if (!gone && !old.mark && old.user.etag === user.etag) return old.own ? { ...page, rows: page.rows.with(index, told(old)) } : page;
+  const row = after(old, user, old.own !== old.user.etag);
+  // What it tells first was before ours, which comes again.
+  if (old.own && old.own !== user.etag) row.own = old.own;
   const rows = page.rows.with(index, row);
   if (gone) row.mark = leaving(page, old.user, user);
   else if (misplaced(rows, index, page.order)) row.mark = "moved";
@@ -69,7 +73,7 @@ export function putUser(page: Page, user: User): Page {
   const old = page.rows[index]!;
   // The watch was faster, and may have told what came after it too.
   if (old.user.etag === user.etag || old.past?.includes(user.etag)) return page;
-  const row = after(old, user);
+  const row: Row = { ...after(old, user, true), own: user.etag };
   if (old.mark) row.mark = old.mark;
   return { ...page, rows: page.rows.with(index, row) };
 }
@@ -77,9 +81,14 @@ export function putUser(page: Page, user: User): Page {
 /** How many versions a row remembers: more than a watch can lag behind a person. */
 const PAST = 20;
 
-function after(old: Row, user: User): Row {
-  const past = old.user.etag === user.etag ? (old.past ?? []) : [...(old.past ?? []), old.user.etag].slice(-PAST);
+function after(old: Row, user: User, replaced: boolean): Row {
+  const before = old.past ?? [];
+  const past = !replaced || old.user.etag === user.etag ? before : [...before, old.user.etag].slice(-PAST);
   return { user, beat: old.beat + 1, past };
+}
+
+function told({ own: _, ...row }: Row): Row {
+  return row;
 }
 
 function outside(page: Page, user: User, kind: ChangeKind): Page {
