@@ -3,6 +3,7 @@ package internal_test
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -32,8 +33,14 @@ type said struct {
 	reason string // of a google.rpc.Status
 }
 
+// web is the edge of a gateway, and a client of it.
+type web struct {
+	*http.Client
+	at string
+}
+
 // newWeb forwards the user service to a backend, by REST too.
-func newWeb(t *testing.T, f *fake, change ...func(*setup)) func(method, path, body string) said {
+func newWeb(t *testing.T, f *fake, change ...func(*setup)) *web {
 	t.Helper()
 	var log lines
 	newGateway(t, f, append(change, func(s *setup) {
@@ -43,35 +50,44 @@ func newWeb(t *testing.T, f *fake, change ...func(*setup)) func(method, path, bo
 	})...)
 	address := regexp.MustCompile(`"edge_address":"([^"]+)"`)
 	eventually(t, "the edge to listen", func() bool { return address.MatchString(log.text()) })
-	web := &http.Client{Transport: &http.Transport{}}
-	t.Cleanup(web.CloseIdleConnections)
-	return func(method, path, body string) said {
-		t.Helper()
-		req, err := http.NewRequestWithContext(soon(t), method, "http://"+address.FindStringSubmatch(log.text())[1]+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if body != "" {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		resp, err := web.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		raw, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := said{code: resp.StatusCode, header: resp.Header, body: string(raw)}
-		var e struct{ Details []struct{ Reason string } }
-		if json.Unmarshal(raw, &e) == nil {
-			for _, d := range e.Details {
-				s.reason = cmp.Or(s.reason, d.Reason)
-			}
-		}
+	w := &web{Client: &http.Client{Transport: &http.Transport{}}, at: "http://" + address.FindStringSubmatch(log.text())[1]}
+	t.Cleanup(w.CloseIdleConnections)
+	return w
+}
+
+// do makes a request.
+func (w *web) do(ctx context.Context, method, path, body string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, w.at+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return w.Client.Do(req)
+}
+
+// ask makes a request that is answered.
+func (w *web) ask(t *testing.T, method, path, body string) (s said) {
+	t.Helper()
+	resp, err := w.do(soon(t), method, path, body)
+	if err != nil {
+		t.Error(err)
 		return s
 	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	s = said{code: resp.StatusCode, header: resp.Header, body: string(raw)}
+	var e struct{ Details []struct{ Reason string } }
+	if json.Unmarshal(raw, &e) == nil {
+		for _, d := range e.Details {
+			s.reason = cmp.Or(s.reason, d.Reason)
+		}
+	}
+	return s
 }
 
 func TestWhatTheGatewaySaysHasItsHeadersOnHTTP(t *testing.T) {
@@ -91,11 +107,11 @@ func TestWhatTheGatewaySaysHasItsHeadersOnHTTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t, tc.answer)
 			tc.before(f)
-			ask := newWeb(t, f, tc.change)
+			w := newWeb(t, f, tc.change)
 			for _, path := range []string{"/v1/users/ada-lovelace", "/v1/users:watch"} {
 				var got said
 				for range 2000 {
-					if got = ask(http.MethodGet, path, ""); got.reason == tc.reason || path == "/v1/users:watch" {
+					if got = w.ask(t, http.MethodGet, path, ""); got.reason == tc.reason || path == "/v1/users:watch" {
 						break
 					}
 				}
@@ -124,7 +140,7 @@ func TestRequestsOfHTTPAreRepeatedOnlyWhereTheyMayBe(t *testing.T) {
 		}
 		return send(ss, "users/ada-lovelace")
 	})
-	ask := newWeb(t, f)
+	w := newWeb(t, f)
 	for _, tc := range []struct {
 		method, path, body string
 		code, calls        int
@@ -139,7 +155,7 @@ func TestRequestsOfHTTPAreRepeatedOnlyWhereTheyMayBe(t *testing.T) {
 	} {
 		failures.Store(1)
 		f.calls.Store(0)
-		if got := ask(tc.method, tc.path, tc.body); got.code != tc.code || int(f.calls.Load()) != tc.calls {
+		if got := w.ask(t, tc.method, tc.path, tc.body); got.code != tc.code || int(f.calls.Load()) != tc.calls {
 			t.Errorf("%s %s: answered %d after %d calls of the backend; want %d after %d\n%s", tc.method, tc.path, got.code, f.calls.Load(), tc.code, tc.calls, got.body)
 		}
 	}
@@ -154,13 +170,13 @@ func TestStatusesOfBackendsAreNever500ByThemselves(t *testing.T) {
 		f := newFake(t, func(string, grpc.ServerStream) error {
 			return status.FromProto(&spb.Status{Code: int32(codes.NotFound), Message: "nobody", Details: []*anypb.Any{detail}}).Err()
 		})
-		ask := newWeb(t, f)
+		w := newWeb(t, f)
 		for method, path := range map[string]string{http.MethodGet: "/v1/users/ada-lovelace", http.MethodPost: "/user.v1.UserService/GetUser"} {
 			body := ""
 			if method == http.MethodPost {
 				body = `{}`
 			}
-			if got := ask(method, path, body); got.code != http.StatusNotFound || !strings.Contains(got.body, "nobody") || !json.Valid([]byte(got.body)) {
+			if got := w.ask(t, method, path, body); got.code != http.StatusNotFound || !strings.Contains(got.body, "nobody") || !json.Valid([]byte(got.body)) {
 				t.Errorf("%s with %v: %d %s", path, detail, got.code, got.body)
 			}
 		}
@@ -179,9 +195,9 @@ func TestABackendThatDiesDuringARequest(t *testing.T) {
 		<-ss.Context().Done()
 		return ss.Context().Err()
 	})
-	ask := newWeb(t, f)
+	w := newWeb(t, f)
 	answer := make(chan said, 1)
-	go func() { answer <- ask(http.MethodPost, "/v1/users", `{"email":"a@example.com"}`) }()
+	go func() { answer <- w.ask(t, http.MethodPost, "/v1/users", `{"email":"a@example.com"}`) }()
 	<-began
 	f.server.Stop()
 	if got := <-answer; got.code != http.StatusServiceUnavailable || got.reason != errs.ReasonConnectionLost || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "bufconn") {
@@ -189,5 +205,48 @@ func TestABackendThatDiesDuringARequest(t *testing.T) {
 	}
 	if f.calls.Load() != 1 {
 		t.Errorf("it was sent %d times", f.calls.Load())
+	}
+}
+
+func TestAClientOfHTTPThatGoesCancelsTheBackend(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan error)
+	w := newWeb(t, newFake(t, func(_ string, ss grpc.ServerStream) error {
+		if _, err := receive(ss); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		began <- struct{}{}
+		<-ss.Context().Done()
+		ended <- ss.Context().Err()
+		return ss.Context().Err()
+	}))
+	for _, tc := range []struct{ method, path, body string }{
+		{http.MethodGet, "/v1/users/ada-lovelace", ""},
+		{http.MethodGet, "/v1/users:watch", ""},
+		{http.MethodPost, "/v1/users", `{"email":"a@example.com"}`},
+		{http.MethodPost, "/user.v1.UserService/CreateUser", `{"user":{"email":"a@example.com"}}`},
+	} {
+		ctx, cancel := context.WithCancel(soon(t))
+		done := make(chan error, 1)
+		go func() {
+			resp, err := w.do(ctx, tc.method, tc.path, tc.body)
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+			}
+			done <- err
+		}()
+		select {
+		case <-began:
+		case err := <-done:
+			cancel()
+			t.Fatalf("%s %s: it did not reach the backend: %v", tc.method, tc.path, err)
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s %s: the backend's context ended with %v", tc.method, tc.path, err)
+		}
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s %s: the client heard %v", tc.method, tc.path, err)
+		}
 	}
 }
