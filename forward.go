@@ -47,6 +47,10 @@ func RawFrames() grpc.DialOption { return grpcx.SendFrames() }
 // exposes, without health and reflection, ordered by name. It is never changed.
 type Contract struct {
 	Services []protoreflect.ServiceDescriptor
+	// Undescribed are the names of the services that are exposed and whose methods
+	// are not known yet, ordered. They are reached by native gRPC only; a front of
+	// other protocols says so instead of denying that they are there.
+	Undescribed []string
 }
 
 // Contract returns what the service serves now, as far as descriptors are known:
@@ -170,11 +174,14 @@ func (s *Service) describeContract() {
 			c.Services = append(c.Services, r.described)
 		}
 	}
-	for _, e := range *s.exposed.Load() {
-		if e.desc != nil {
+	for name, e := range *s.exposed.Load() {
+		if e.desc == nil {
+			c.Undescribed = append(c.Undescribed, name)
+		} else {
 			c.Services = append(c.Services, e.desc)
 		}
 	}
+	slices.Sort(c.Undescribed)
 	slices.SortFunc(c.Services, func(a, b protoreflect.ServiceDescriptor) int {
 		return strings.Compare(string(a.FullName()), string(b.FullName()))
 	})

@@ -39,7 +39,7 @@ func startHTTP(ctx context.Context, key, address string, files ServerTLS, h http
 		return nil, fmt.Errorf("%s.address: %w; choose another port, 0 to let the system choose, or off", key, err)
 	}
 	if files.enabled() {
-		cfg, err := files.load(key + ".tls")
+		cfg, err := files.Load(key + ".tls")
 		if err != nil {
 			return nil, errors.Join(err, l.Close())
 		}

@@ -183,7 +183,7 @@ func (s *Service) serverOptions() ([]grpc.ServerOption, error) {
 		grpcx.WaitForHandlers(),
 	}
 	if g.TLS.enabled() {
-		cfg, err := g.TLS.load("grpc.tls")
+		cfg, err := g.TLS.Load("grpc.tls")
 		if err != nil {
 			return nil, err
 		}

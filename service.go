@@ -201,6 +201,10 @@ func (s *Service) Registerer() prometheus.Registerer { return s.tel.registry }
 // Name returns the name of the service.
 func (s *Service) Name() string { return s.name }
 
+// ErrorDomain is the domain of the errors that the service and its fronts make: that
+// of [WithErrorDomain], or the service's name.
+func (s *Service) ErrorDomain() string { return s.domain }
+
 // Dial returns a connection made by the service's own client; see
 // [Client.Dial]. The service closes it after its stop steps.
 func (s *Service) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {

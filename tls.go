@@ -18,8 +18,11 @@ func (c ServerTLS) enabled() bool { return c != ServerTLS{} }
 // enabled tells whether any file is set.
 func (c ClientTLS) enabled() bool { return c != ClientTLS{} }
 
-// load reads the files of a listener. Every error names the key to change.
-func (c ServerTLS) load(path string) (*tls.Config, error) {
+// Load reads the files of a listener, for TLS 1.3 and HTTP/2 with no session tickets;
+// a listener for others than services may permit more. With a client CA, clients have
+// to show a certificate of it. The path is the setting's, such as grpc.tls: every error
+// names the key to change.
+func (c ServerTLS) Load(path string) (*tls.Config, error) {
 	cert, err := loadPair(path, c.CertFile, c.KeyFile)
 	if err != nil {
 		return nil, err

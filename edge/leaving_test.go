@@ -150,8 +150,17 @@ func TestWhatTheEdgeRefusesSaysWhenToComeAgain(t *testing.T) {
 			}
 		})
 	}
+	rest := func() (*http.Response, string) {
+		return do(t, client(t, false), http.MethodPost, url(r, "/v1/LaterService:echo"), "{}", "Content-Type", "application/json")
+	}
+	if resp, text := rest(); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, "LaterService") {
+		t.Errorf("over REST, whose paths are not known either: %d %v %s", resp.StatusCode, resp.Header, text)
+	}
 	if err := r.service.Expose("edgetest.v1.LaterService", echo(t, "LaterService"), serveEcho); err != nil {
 		t.Fatal(err)
+	}
+	if resp, text := rest(); resp.StatusCode != http.StatusOK {
+		t.Errorf("over REST, once they are known: %d %s", resp.StatusCode, text)
 	}
 	if resp, text := do(t, client(t, false), http.MethodPost, url(r, "/edgetest.v1.LaterService/Echo"), "{}", "Content-Type", "application/json"); resp.StatusCode != http.StatusOK {
 		t.Errorf("once they are known: %d %s", resp.StatusCode, text)

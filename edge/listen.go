@@ -3,13 +3,11 @@ package edge
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/keelson-dev/keelson"
@@ -87,28 +85,17 @@ func connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// loadTLS reads the files of the listener. Every error names the key to change.
+// loadTLS reads the files of the listener, for browsers and other clients of the
+// public: those of TLS 1.2 and HTTP/1.1, too, and with session tickets, unless they
+// show certificates.
 func loadTLS(files keelson.ServerTLS) (*tls.Config, error) {
-	if files.CertFile == "" || files.KeyFile == "" {
-		return nil, errors.New("edge.tls: cert_file and key_file belong together; set both")
-	}
-	cert, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
+	cfg, err := files.Load("edge.tls")
 	if err != nil {
-		return nil, fmt.Errorf("edge.tls: load %s and %s: %w", files.CertFile, files.KeyFile, err)
+		return nil, err
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
-	if files.ClientCAFile == "" {
-		return cfg, nil
-	}
-	pem, err := os.ReadFile(files.ClientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("edge.tls.client_ca_file: %w", err)
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("edge.tls.client_ca_file: %s holds no PEM certificate", files.ClientCAFile)
-	}
-	cfg.ClientAuth = tls.RequireAndVerifyClientCert
+	cfg.MinVersion = tls.VersionTLS12
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	cfg.SessionTicketsDisabled = files.ClientCAFile != ""
 	return cfg, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,22 +205,30 @@ func checkQuery(q url.Values) *errs.Error {
 	return nil
 }
 
-// noRoute answers a request that is in no protocol and for no page, when its path is
-// that of a method or of a service whose methods are not known; false: it is neither.
-func (e *Edge) noRoute(x *exchange, r *http.Request) bool {
+// noRoute answers a request that is in no protocol and for no page or route.
+func (e *Edge) noRoute(x *exchange, r *http.Request, routes *routes) {
 	if _, m := e.method(r.URL.Path); m != nil {
 		x.method = m
 		x.misused(noCall(r, m))
-		return true
+		return
 	}
-	return e.notDescribed(x, r.URL.Path)
+	if e.notDescribed(x, r.URL.Path) {
+		return
+	}
+	if unknown := e.service.Contract().Undescribed; len(unknown) > 0 { // the path may be theirs
+		x.refuse(refusedUndescribed, http.StatusServiceUnavailable,
+			errs.Unavailable(errs.ReasonNoReadyInstance, "there is nothing at %q yet, and no instance of %s has told its methods; try again", r.URL.Path[:min(len(r.URL.Path), maxLoggedPath)], strings.Join(unknown, ", ")).
+				With(errs.RetryAfter(askAgain)))
+		return
+	}
+	x.refuse(refusedUnknown, http.StatusNotFound, routes.rest.NotFound(r))
 }
 
 // notDescribed answers a call of a service that is served, but whose methods nobody
 // has said yet; false: it is not.
 func (e *Edge) notDescribed(x *exchange, path string) bool {
 	service, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if served, described := e.service.Describes(service); !served || described {
+	if !slices.Contains(e.service.Contract().Undescribed, service) {
 		return false
 	}
 	x.refuse(refusedUndescribed, http.StatusServiceUnavailable,

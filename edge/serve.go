@@ -195,9 +195,7 @@ func (e *Edge) serveTo(x *exchange, w http.ResponseWriter, r *http.Request, medi
 		}
 	}
 	if !target.Known() {
-		if !e.noRoute(x, r) {
-			x.refuse(refusedUnknown, http.StatusNotFound, routes.rest.NotFound(r))
-		}
+		e.noRoute(x, r, routes)
 		return
 	}
 	x.become(restful)

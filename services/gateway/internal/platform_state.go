@@ -65,7 +65,11 @@ func (c census) faults(ejected, unreachable int) string {
 	if ejected > 0 {
 		text = join(text, fmt.Sprintf("%d of %d instances are ejected", ejected, c.here))
 	}
-	if c.lost > 0 {
+	switch c.lost {
+	case 0:
+	case 1:
+		text = join(text, "1 instance went without draining")
+	default:
 		text = join(text, fmt.Sprintf("%d instances went without draining", c.lost))
 	}
 	return text
