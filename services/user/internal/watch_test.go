@@ -400,7 +400,9 @@ func TestWatchCutsOffASlowConsumer(t *testing.T) {
 		left <- err
 		return err
 	})
-	c := serve(t, newStore(t), internal.HandlerConfig{Watch: internal.WatchConfig{Ring: 16}}, watchEnds)
+	path := filepath.Join(t.TempDir(), "users.db")
+	c := serve(t, openStore(t, path), internal.HandlerConfig{Watch: internal.WatchConfig{Ring: 16}}, watchEnds)
+	other := serve(t, openStore(t, path), internal.HandlerConfig{}) // with room for whoever resumes, however late it hears of the writes
 	s := watch(t, c, &userv1.WatchUsersRequest{})
 	wantMessages(t, s, "BOOKMARK end")
 	long := strings.Repeat("x", 128)
@@ -431,7 +433,7 @@ func TestWatchCutsOffASlowConsumer(t *testing.T) {
 		if from == token {
 			rest.seen = maps.Clone(m.seen)
 		}
-		if err := rest.follow(watch(t, c, &userv1.WatchUsersRequest{StartRevision: from}), "last"); err != nil {
+		if err := rest.follow(watch(t, other, &userv1.WatchUsersRequest{StartRevision: from}), "last"); err != nil {
 			t.Fatal(err)
 		}
 		rest.want(c, "")
