@@ -3,7 +3,6 @@ package keelson_test
 import (
 	"context"
 	"errors"
-	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,15 +158,7 @@ func TestACallAtAnInstanceThatHangsIsAnsweredByAnother(t *testing.T) {
 		}})
 	})
 	registry := prometheus.NewRegistry()
-	client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard), keelson.WithRegistry(registry))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := client.Dial("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, conn := f.dial(keelson.WithRegistry(registry))
 	c := userv1.NewUserServiceClient(conn)
 	ctx := bounded(t)
 	for calls := 0; (calls < 20 || caught.Load() == 0) && ctx.Err() == nil; calls++ {
@@ -208,15 +199,7 @@ func TestTheOnlyInstanceIsNotAskedTwice(t *testing.T) {
 		}})
 	})
 	registry := prometheus.NewRegistry()
-	client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard), keelson.WithRegistry(registry))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := client.Dial("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, conn := f.dial(keelson.WithRegistry(registry))
 	for range 2 { // the second call knows how many instances there are
 		if _, err := userv1.NewUserServiceClient(conn).GetUser(bounded(t), &userv1.GetUserRequest{Name: "users/anna"}); err != nil {
 			t.Fatal(err)
@@ -239,18 +222,10 @@ func TestACallThatMayNotBeSentTwiceIsNotHedged(t *testing.T) {
 	for range 2 {
 		f.serve(func(s *keelson.Service) { userv1.RegisterUserServiceServer(s, slow) })
 	}
-	client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := client.Dial("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, conn := f.dial()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	_, err = userv1.NewUserServiceClient(conn).GetUser(ctx, &userv1.GetUserRequest{Name: "users/anna"}, keelson.WithoutRetry())
+	_, err := userv1.NewUserServiceClient(conn).GetUser(ctx, &userv1.GetUserRequest{Name: "users/anna"}, keelson.WithoutRetry())
 	if errs.Code(err) != codes.DeadlineExceeded || calls.Load() > 1 {
 		t.Errorf("%d calls reached a server, and the caller got %v", calls.Load(), err)
 	}

@@ -2,14 +2,12 @@ package keelson_test
 
 import (
 	"context"
-	"io"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
-	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/target"
 )
@@ -36,15 +34,7 @@ func TestTargetsShowTheTrafficOfCallsAndOfAttempts(t *testing.T) {
 					return tc.err
 				},
 			})
-			client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			conn, err := client.Dial("shop")
-			if err != nil {
-				t.Fatal(err)
-			}
+			client, conn := f.dial()
 			const calls = 3
 			for range calls {
 				_ = invoke(bounded(t), conn, tc.method) // tc says how it ends

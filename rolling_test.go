@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/keelson-dev/keelson"
@@ -32,6 +33,22 @@ func newFleet(t *testing.T) *fleet {
 	f.cfg.Discovery.File.Dir = t.TempDir()
 	f.cfg.Drain.Quiet, f.cfg.Drain.Propagation = 50*time.Millisecond, time.Second
 	return f
+}
+
+// dial returns a client of the fleet's registry, which is closed when the test ends,
+// and its connection to the service.
+func (f *fleet) dial(opts ...keelson.Option) (*keelson.Client, *grpc.ClientConn) {
+	f.t.Helper()
+	client, err := keelson.NewClient("load", f.cfg, append(opts, keelson.WithLogOutput(io.Discard))...)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = client.Close() })
+	conn, err := client.Dial("shop")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return client, conn
 }
 
 // start runs an instance; stop drains it and returns what Run returned.
@@ -92,15 +109,7 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 		}})
 	}
 	stops := []func() error{instance(), instance(), instance()}
-	client, err := keelson.NewClient("load", f.cfg, keelson.WithLogOutput(io.Discard))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	conn, err := client.Dial("shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, conn := f.dial()
 	c := testpb.NewTestServiceClient(conn)
 
 	ctx, cancel := context.WithCancel(context.Background())
