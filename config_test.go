@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 func TestAFaultyConfigurationSaysAllThatIsWrong(t *testing.T) {
@@ -117,11 +118,11 @@ func TestAReloadTakesEffectOrChangesNothing(t *testing.T) {
 	var log logBuffer
 	_, s, ended, cancel := runTCP(t, cfg, &log)
 	write(base + "log: {level: debug}\nmethods: [{method: /grpc.testing.TestService/UnaryCall, rate: 1}]\n")
-	waitFor(t, "the reload", func() bool { return s.Logger().Enabled(t.Context(), -4) })
+	keelsontest.Eventually(t, "the reload", func() bool { return s.Logger().Enabled(t.Context(), -4) })
 	write(base + "log: {level: debug}\nmethods: [{method: /grpc.testing.TestService/UnaryCal, rate: 1}]\n")
-	waitFor(t, "the refusal", func() bool { return strings.Contains(log.String(), "did you mean") })
+	keelsontest.Eventually(t, "the refusal", func() bool { return strings.Contains(log.String(), "did you mean") })
 	write(base + "log: {level: debug}\ngrpc: {max_streams: 5}\n")
-	waitFor(t, "the refusal of what needs a restart", func() bool { return strings.Contains(log.String(), "needs a restart") })
+	keelsontest.Eventually(t, "the refusal of what needs a restart", func() bool { return strings.Contains(log.String(), "needs a restart") })
 	if !s.Logger().Enabled(t.Context(), -4) {
 		t.Error("a refused reload changed the level")
 	}
@@ -135,21 +136,6 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-}
-
-// waitFor waits, bounded, until something is so.
-func waitFor(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 func TestTheOpsListenerAnswersProbesAndScrapers(t *testing.T) {

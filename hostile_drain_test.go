@@ -174,7 +174,7 @@ func TestACallWithTheLongestDeadlineOutlivesTheDrain(t *testing.T) {
 	impl.empty = func(context.Context) error { return nil }
 	conn, drain := keelsontest.Start(t, impl.register, keelsontest.WithConfig(cfg))
 	ctx := bounded(t)
-	waitFor(t, "a connection, which is no part of the call's time", func() bool { return invoke(ctx, conn, emptyCall) == nil })
+	keelsontest.Eventually(t, "a connection, which is no part of the call's time", func() bool { return invoke(ctx, conn, emptyCall) == nil })
 	answered := make(chan error, 1)
 	go func() { answered <- invoke(ctx, conn, unaryCall) }()
 	select {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/policy"
 )
 
@@ -102,11 +103,11 @@ func TestAReloadThatTheDrainCannotFollowIsRefused(t *testing.T) {
 	var log logBuffer
 	_, _, ended, cancel := runTCP(t, cfg, &log)
 	write("methods: [{method: /grpc.testing.TestService/UnaryCall, timeout: 1h}]\n")
-	waitFor(t, "the refusal of a long deadline", func() bool {
+	keelsontest.Eventually(t, "the refusal of a long deadline", func() bool {
 		return strings.Contains(log.String(), "service.yaml:3") && strings.Contains(log.String(), "raise drain.calls")
 	})
 	write("methods: [{method: /user.v1.UserService/GetUser, retry_attempts: 5}]\n")
-	waitFor(t, "the refusal of other retries", func() bool { return strings.Contains(log.String(), "retry_attempts of /user.v1.UserService/GetUser") })
+	keelsontest.Eventually(t, "the refusal of other retries", func() bool { return strings.Contains(log.String(), "retry_attempts of /user.v1.UserService/GetUser") })
 	cancel()
 	must(t, <-ended)
 }
@@ -123,7 +124,7 @@ func TestASIGHUPDuringTheStartEndsNothing(t *testing.T) {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 			return err
 		}
-		waitFor(t, "the arrival of the signal", func() bool { return !hangupPending(t) })
+		keelsontest.Eventually(t, "the arrival of the signal", func() bool { return !hangupPending(t) })
 		return nil
 	})
 	ctx, cancel := context.WithCancel(t.Context())

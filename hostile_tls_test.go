@@ -12,6 +12,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/internal/testservers/port"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 func TestTLSOnTheOpsAndDebugListeners(t *testing.T) {
@@ -96,7 +97,7 @@ func TestReadinessFollowsTheInstanceAloneAndNeverADependency(t *testing.T) {
 		return resp.StatusCode, string(body)
 	}
 	s.Dependency("database", func(context.Context) error { return io.ErrUnexpectedEOF })
-	waitFor(t, "the dependency to fail", func() bool { code, body := get(); return code == http.StatusOK && strings.Contains(body, "degraded") })
+	keelsontest.Eventually(t, "the dependency to fail", func() bool { code, body := get(); return code == http.StatusOK && strings.Contains(body, "degraded") })
 	disk := s.Condition("disk")
 	disk.Set(false, "full")
 	if code, body := get(); code != http.StatusServiceUnavailable || !strings.Contains(body, "full") {

@@ -96,7 +96,7 @@ func TestUploadsByHTTPAreReadNoFasterThanTheyAreServed(t *testing.T) {
 // awaitServing waits until a service takes calls by net/http.
 func awaitServing(t *testing.T, s *keelson.Service) {
 	t.Helper()
-	waitFor(t, "the service to serve", func() bool {
+	keelsontest.Eventually(t, "the service to serve", func() bool {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		return w.Code != http.StatusServiceUnavailable

@@ -18,6 +18,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // large is an answer of more than net/http holds back.
@@ -110,7 +111,7 @@ func TestAnAnswerDoesNotWaitForABodyThatNobodyReads(t *testing.T) {
 				})
 			}
 		})
-		eventually(t, "nothing is left", func() bool {
+		keelsontest.Eventually(t, "nothing is left", func() bool {
 			return r.counted(t, "keelson_edge_in_flight_requests") == 0 && r.counted(t, "keelson_edge_connections") == 0
 		})
 	})
@@ -193,7 +194,7 @@ func TestAnAnswerThatAPanicCutsIsBrokenOff(t *testing.T) {
 				})
 			}
 		})
-		eventually(t, "nothing is left", func() bool {
+		keelsontest.Eventually(t, "nothing is left", func() bool {
 			return r.counted(t, "keelson_edge_in_flight_requests") == 0 && r.counted(t, "keelson_edge_connections") == 0
 		})
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/keelson-dev/keelson/edge"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // pool is where clients connect: the instance that is current.
@@ -93,7 +94,7 @@ func TestADrainLosesNoCall(t *testing.T) {
 		for i, h := range all {
 			before[i] = h.calls.Load()
 		}
-		eventually(t, "all call", func() bool {
+		keelsontest.Eventually(t, "all call", func() bool {
 			for i, h := range all {
 				if h.calls.Load() < before[i]+20 {
 					return false
@@ -132,7 +133,7 @@ func TestOpenStreamsHearOfTheDrain(t *testing.T) {
 				}
 				got := make(chan outcome, 1)
 				go func() { got <- here.call(outgoing(context.Background(), "stream"), "List", []*request{m}) }()
-				eventually(t, "the stream is open", func() bool { return r.counted(t, "grpc_server_msg_sent_total", "grpc_method", "List") == 1 })
+				keelsontest.Eventually(t, "the stream is open", func() bool { return r.counted(t, "grpc_server_msg_sent_total", "grpc_method", "List") == 1 })
 				if err := r.stop(); err != nil {
 					t.Error(err)
 				}
@@ -210,5 +211,5 @@ func TestServicesComeAndGo(t *testing.T) {
 		t.Errorf("%d %s", code, text)
 	}
 	r.service.Withdraw("edgetest.v1.LateService")
-	eventually(t, "it is gone", func() bool { code, _ := call(); return code == http.StatusNotFound })
+	keelsontest.Eventually(t, "it is gone", func() bool { code, _ := call(); return code == http.StatusNotFound })
 }

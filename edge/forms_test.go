@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // page is an origin whose pages may call.
@@ -149,7 +150,7 @@ func TestUploadsUnderAllTheirNamesAreStreams(t *testing.T) {
 	if resp.StatusCode != http.StatusRequestEntityTooLarge || !strings.Contains(text, "line 1: the line has more than 1000 bytes") {
 		t.Errorf("%d %s", resp.StatusCode, text)
 	}
-	eventually(t, "the refusal is counted", func() bool { // after the answer
+	keelsontest.Eventually(t, "the refusal is counted", func() bool { // after the answer
 		return r.counted(t, "keelson_edge_refused_total", "reason", "size") == 1
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 type (
@@ -463,7 +464,7 @@ func (r *running) telemetry(t *testing.T, method string) map[string]float64 {
 func (r *running) grown(t *testing.T, before map[string]float64, method string) map[string]float64 {
 	t.Helper()
 	var grown map[string]float64
-	eventually(t, "the call is accounted for", func() bool {
+	keelsontest.Eventually(t, "the call is accounted for", func() bool {
 		grown = map[string]float64{}
 		handled := 0.0
 		for k, v := range r.telemetry(t, method) {

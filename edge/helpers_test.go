@@ -29,6 +29,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/edge"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 const echoService = "edgetest.v1.EchoService"
@@ -263,23 +264,7 @@ func (r *running) run(t testing.TB) {
 			t.Errorf("the service ended with %v", err)
 		}
 	})
-	eventually(t, "the service serves", func() bool { return strings.Contains(r.log.String(), `"serving"`) })
-}
-
-// eventually waits until something is so.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
+	keelsontest.Eventually(t, "the service serves", func() bool { return strings.Contains(r.log.String(), `"serving"`) })
 }
 
 // client speaks HTTP/1.1, or HTTP/2 only.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // trickle sends one byte after another until the other end takes no more.
@@ -71,7 +72,7 @@ func TestStreamsOfAConnectionAreBounded(t *testing.T) {
 			if f.stream != uint32(2*most+1) || f.code() != errorRefusedStream { //nolint:gosec // small
 				t.Errorf("stream %d is refused with %d", f.stream, f.code())
 			}
-			eventually(t, "the others are served", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == float64(most) })
+			keelsontest.Eventually(t, "the others are served", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == float64(most) })
 			w.send(frameData, endStream, 1, nil)
 			w.until(t, "the first ends", func(f h2Frame) bool { return f.stream == 1 && f.flags&endStream != 0 })
 			w.send(frameHeaders, endHeaders|endStream, uint32(2*most+3), head) //nolint:gosec // small
@@ -221,7 +222,7 @@ func TestAnHTTP2ClientThatDoesNotReadIsCut(t *testing.T) {
 			w := speak(t, r.Address(), settings...)
 			w.send(frameHeaders, endHeaders, 1, post("/v1/EchoService:list", "content-type", "application/json"))
 			w.send(frameData, endStream, 1, inJSON(t, many(1<<30, says(strings.Repeat("x", 1<<14)))))
-			eventually(t, "the client is cut", func() bool {
+			keelsontest.Eventually(t, "the client is cut", func() bool {
 				return r.counted(t, "keelson_edge_refused_total", "reason", "slow_write") >= 1 && r.counted(t, "keelson_edge_in_flight_requests") == 0
 			})
 		})
@@ -236,7 +237,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	if code, said := w.ends(t); !said || code != 0 {
 		t.Errorf("GOAWAY %t with %d", said, code)
 	}
-	eventually(t, "no connection is left", func() bool { return r.counted(t, "keelson_edge_connections") == 0 })
+	keelsontest.Eventually(t, "no connection is left", func() bool { return r.counted(t, "keelson_edge_connections") == 0 })
 }
 
 func TestNamesAreCheckedAtTheListener(t *testing.T) {

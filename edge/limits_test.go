@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // refusal is an error that the edge makes itself, in JSON.
@@ -74,7 +75,7 @@ func TestWhatNothingServesIsAStatus(t *testing.T) {
 		resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%v %s", err, text)
 	}
-	eventually(t, "the refusal is counted and told", func() bool {
+	keelsontest.Eventually(t, "the refusal is counted and told", func() bool {
 		return r.counted(t, "keelson_edge_refused_total", "reason", "unknown") == 2 &&
 			r.counted(t, "keelson_edge_requests_total", "protocol", "other", "code", "NOT_FOUND") == 2 && strings.Contains(r.log.String(), "mine-1")
 	})
@@ -255,7 +256,7 @@ func TestAClientThatDoesNotReadIsCut(t *testing.T) {
 	r := start(t, edge.Config{WriteTimeout: 100 * time.Millisecond})
 	body := string(inJSON(t, many(1<<30, says(strings.Repeat("x", 1<<16)))))
 	raw(t, r.Address(), "POST /v1/EchoService:list HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "+decimal(len(body))+"\r\n\r\n"+body)
-	eventually(t, "the client is cut", func() bool {
+	keelsontest.Eventually(t, "the client is cut", func() bool {
 		return r.counted(t, "keelson_edge_refused_total", "reason", "slow_write") >= 1 && r.counted(t, "keelson_edge_in_flight_requests") == 0
 	})
 }
@@ -294,12 +295,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 			r := start(t, cfg)
 			first := raw(t, r.Address(), "")
 			raw(t, r.Address(), "")
-			eventually(t, "two are open", func() bool { return r.counted(t, "keelson_edge_connections") == 2 })
+			keelsontest.Eventually(t, "two are open", func() bool { return r.counted(t, "keelson_edge_connections") == 2 })
 			if _, err := raw(t, r.Address(), "").Read(make([]byte, 1)); err == nil {
 				t.Error("a third connection is served")
 			}
 			_ = first.Close()
-			eventually(t, "there is room again", func() bool { return r.counted(t, "keelson_edge_connections") == 1 })
+			keelsontest.Eventually(t, "there is room again", func() bool { return r.counted(t, "keelson_edge_connections") == 1 })
 			if resp, _ := do(t, client(t, false), http.MethodGet, url(r, "/docs"), ""); resp.StatusCode != http.StatusOK {
 				t.Errorf("%d", resp.StatusCode)
 			}

@@ -153,7 +153,5 @@ func TestAQueryThatHoldsNoMessageIsTheClientsFault(t *testing.T) {
 			}
 		})
 	}
-	if strings.Contains(r.log.String(), `"level":"ERROR"`) {
-		t.Errorf("the service warns of what its clients sent:\n%s", r.log)
-	}
+	r.noWarnings(t)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // Who is told a correlation ID looks for it in the log.
@@ -33,7 +34,7 @@ func TestWhatRESTRefusesIsCountedAndTold(t *testing.T) {
 			if resp.StatusCode != c.code {
 				t.Fatalf("%d %s", resp.StatusCode, text)
 			}
-			eventually(t, "there is a line", func() bool { return strings.Contains(r.log.String(), "mine-1") })
+			keelsontest.Eventually(t, "there is a line", func() bool { return strings.Contains(r.log.String(), "mine-1") })
 			if told := strings.Contains(r.log.String(), `"refused":"`+c.reason+`"`); told != (c.reason != "") {
 				t.Errorf("the log says %s", r.log.String())
 			}
@@ -53,7 +54,7 @@ func TestALineOfTheEdgeNamesTheMethodThatWasMeant(t *testing.T) {
 	} {
 		path, want := c.path, c.want
 		do(t, client(t, false), http.MethodPut, url(r, "%s", path), "{}", "Content-Type", "application/json", edge.CorrelationHeader, id)
-		eventually(t, "there is a line", func() bool { return strings.Contains(r.log.String(), id) })
+		keelsontest.Eventually(t, "there is a line", func() bool { return strings.Contains(r.log.String(), id) })
 		for line := range strings.Lines(r.log.String()) {
 			if strings.Contains(line, id) && (!strings.Contains(line, want) || want == "" && strings.Contains(line, "rpc.")) {
 				t.Errorf("%s: %s", path, line)

@@ -16,6 +16,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/call"
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 const app = "https://app.example.com"
@@ -274,7 +275,5 @@ func TestAPanicIsAnAnswer(t *testing.T) {
 	if resp.StatusCode != http.StatusInternalServerError || strings.Contains(text, "secret") || !json.Valid([]byte(text)) {
 		t.Errorf("%d %s", resp.StatusCode, text)
 	}
-	if !strings.Contains(r.log.String(), "secret") {
-		t.Error("the log does not tell why")
-	}
+	keelsontest.Eventually(t, "the log tells why", func() bool { return strings.Contains(r.log.String(), "secret") })
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // The heads of requests whose bodies are cut short in these tests.
@@ -170,11 +171,11 @@ func TestAClientThatGoesLeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := raw(t, r.Address(), head)
-			eventually(t, "the request is there", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == 1 })
+			keelsontest.Eventually(t, "the request is there", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == 1 })
 			tcp, _ := conn.(*net.TCPConn)
 			_ = tcp.SetLinger(0) // it goes without a word
 			_ = conn.Close()
-			eventually(t, "nothing is left of it", func() bool {
+			keelsontest.Eventually(t, "nothing is left of it", func() bool {
 				return r.counted(t, "keelson_edge_in_flight_requests") == 0 && r.counted(t, "grpc_server_open_streams") == 0
 			})
 		})
@@ -195,6 +196,6 @@ func TestAClientThatGoesLeavesNothing(t *testing.T) {
 		}
 		cancel()
 		_ = resp.Body.Close()
-		eventually(t, "nothing is left of it", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == 0 })
+		keelsontest.Eventually(t, "nothing is left of it", func() bool { return r.counted(t, "keelson_edge_in_flight_requests") == 0 })
 	})
 }

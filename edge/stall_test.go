@@ -12,11 +12,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
-// noWarnings fails a test whose service warned of what its clients did.
+// noWarnings stops the service, so that all of its log is written, and fails the test
+// when the service warned of what its clients did.
 func (r *running) noWarnings(t *testing.T) {
 	t.Helper()
+	_ = r.stop() // who started it reports its error
 	for line := range strings.Lines(r.log.String()) {
 		if strings.Contains(line, `"log.level":"warn"`) || strings.Contains(line, `"log.level":"error"`) {
 			t.Errorf("the service warns of what its clients did: %s", line)
@@ -122,11 +125,11 @@ func TestALineThatIsWrongTellsWhatBecameOfThoseBefore(t *testing.T) {
 			if last := e.lines[len(e.lines)-1]; len(e.lines) != c.answers+1 || !strings.Contains(last, c.says) {
 				t.Errorf("%d %q", e.StatusCode, e.lines)
 			}
-			eventually(t, "the service has its line", func() bool { return strings.Contains(r.log.String(), c.sayslog) })
+			keelsontest.Eventually(t, "the service has its line", func() bool { return strings.Contains(r.log.String(), c.sayslog) })
+			r.noWarnings(t)
 			if strings.Contains(r.log.String(), "CALLER_GONE") {
 				t.Errorf("the service was told that its client went away:\n%s", r.log)
 			}
-			r.noWarnings(t)
 		})
 	}
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/edge"
+	"github.com/keelson-dev/keelson/keelsontest"
 )
 
 // authority signs certificates.
@@ -287,7 +288,7 @@ func TestAHandshakeHasATime(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "no connection is left", func() bool { return s.counted(t, "keelson_edge_connections") == 0 })
+	keelsontest.Eventually(t, "no connection is left", func() bool { return s.counted(t, "keelson_edge_connections") == 0 })
 }
 
 func TestADrainOverTLSLosesNoCall(t *testing.T) {
@@ -317,7 +318,7 @@ func TestADrainOverTLSLosesNoCall(t *testing.T) {
 					t.Errorf("after %d messages: %v", n, str.Err())
 				}
 			})
-			eventually(t, "the stream is open", func() bool { return s.counted(t, "grpc_server_msg_sent_total", "grpc_method", "List") == 1 })
+			keelsontest.Eventually(t, "the stream is open", func() bool { return s.counted(t, "grpc_server_msg_sent_total", "grpc_method", "List") == 1 })
 			if err := s.stop(); err != nil {
 				t.Error(err)
 			}

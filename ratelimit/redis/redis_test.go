@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	redistest "github.com/keelson-dev/keelson/internal/testservers/redis"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/ratelimit/redis"
 )
@@ -47,20 +48,6 @@ func run(t testing.TB, cfg redis.Config, opts ...redis.Option) *redis.Limiter {
 		}
 	})
 	return l
-}
-
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
 }
 
 // admitted counts how many of n calls are admitted.
@@ -115,7 +102,7 @@ func TestWithoutRedisEachInstanceAdmitsItsShare(t *testing.T) {
 		t.Errorf("%v questions were asked of a Redis that is away; want 3", n)
 	}
 	server.Restart(t)
-	eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
+	keelsontest.Eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
 	if n := admitted(l, "back", slow(10), 12); n != 10 {
 		t.Errorf("%d calls were admitted after Redis came back; want 10", n)
 	}
@@ -140,7 +127,7 @@ func TestAnAnswerThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 		t.Errorf("%v questions were asked of a Redis that does not answer; want 3 at most", n)
 	}
 	server.Thaw(t)
-	eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
+	keelsontest.Eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
 }
 
 func TestACallerWhoDoesNotWaitIsNoFailureOfRedis(t *testing.T) {
@@ -292,13 +279,13 @@ func TestARedisThatComesAndGoesHoldsNoCallUp(t *testing.T) {
 	}
 	for range 4 {
 		server.Kill(t)
-		eventually(t, "Redis to be away", func() bool { return l.Check(context.Background()) != nil })
+		keelsontest.Eventually(t, "Redis to be away", func() bool { return l.Check(context.Background()) != nil })
 		server.Restart(t)
-		eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
+		keelsontest.Eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
 	}
 	cancel()
 	callers.Wait()
-	eventually(t, "the limiter to be at rest", func() bool {
+	keelsontest.Eventually(t, "the limiter to be at rest", func() bool {
 		return l.Check(context.Background()) == nil && gauge(t, reg, "keelson_ratelimit_redis_away") == 0
 	})
 	if n := admitted(l, "all together", slow(10), 12); n != 10 {

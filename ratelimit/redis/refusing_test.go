@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	redistest "github.com/keelson-dev/keelson/internal/testservers/redis"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/ratelimit/redis"
 )
 
@@ -53,7 +54,7 @@ func TestARedisThatRefusesToWriteIsAway(t *testing.T) {
 				t.Errorf("%d calls were admitted; want the half of 10", n)
 			}
 			do("config", "resetstat")
-			eventually(t, "the limiter to have asked three times", func() bool {
+			keelsontest.Eventually(t, "the limiter to have asked three times", func() bool {
 				_, asked, _ := strings.Cut(do("info", "commandstats"), "cmdstat_evalsha:calls=")
 				return asked != "" && !strings.HasPrefix(asked, "1,") && !strings.HasPrefix(asked, "2,")
 			})
@@ -61,7 +62,7 @@ func TestARedisThatRefusesToWriteIsAway(t *testing.T) {
 				t.Error("what takes no writes is taken for Redis")
 			}
 			do(tc.allow...)
-			eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
+			keelsontest.Eventually(t, "Redis to be seen again", func() bool { return l.Check(context.Background()) == nil })
 			if n := admitted(l, "after", slow(10), 12); n != 10 {
 				t.Errorf("%d calls were admitted in the end; want 10", n)
 			}

@@ -158,5 +158,5 @@ func (x *exchange) typed(types []string) *fault {
 			return nil
 		}
 	}
-	return unsupportedType("the body is %s; send %s", quoted(have), strings.Join(types, " or "))
+	return unsupportedType("the body's Content-Type is %s, which is not read; set it to %s", quoted(have), strings.Join(types, " or "))
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
 
@@ -54,7 +55,7 @@ func TestAMethodThatSomeInstancesDoNotKnowStays(t *testing.T) {
 	g.knows(t, echoService, "Newer")
 	before := g.service.Contract()
 	d.set(t, echoSet())
-	eventually(t, "the method to go once it is missed for long", func() bool { return g.service.Contract() != before })
+	keelsontest.Eventually(t, "the method to go once it is missed for long", func() bool { return g.service.Contract() != before })
 	if _, err := g.call(soon(t), "/test.v1.Echo/Newer", "x"); errCode(err) != codes.Unimplemented {
 		t.Errorf("a method that is gone: %v", err)
 	}
@@ -255,5 +256,5 @@ func TestAFileThatDescribesNothingOfTheAllowListIsTold(t *testing.T) {
 	newGateway(t, f, describedBy(path), func(s *setup) {
 		s.config.Services[0].Service, s.log = "other.v1.Other", &log
 	})
-	eventually(t, "the log to name the file", func() bool { return strings.Contains(log.text(), path) })
+	keelsontest.Eventually(t, "the log to name the file", func() bool { return strings.Contains(log.text(), path) })
 }

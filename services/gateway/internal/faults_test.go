@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
@@ -314,7 +315,7 @@ func TestASlowReaderStopsTheSender(t *testing.T) {
 func stalled(t *testing.T, sent *atomic.Int64, most int64) {
 	t.Helper()
 	last, same := int64(-1), 0
-	eventually(t, "the sender to stall", func() bool {
+	keelsontest.Eventually(t, "the sender to stall", func() bool {
 		now := sent.Load()
 		if now > most {
 			t.Fatalf("%d bytes were taken although nobody reads", now)

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/policy"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
@@ -55,7 +56,7 @@ func TestASecondInstanceAnswersForOneThatIsSlow(t *testing.T) {
 	}
 	a, b := newFake(t, h), newFake(t, h)
 	g := described1(t, a, instances(20*time.Millisecond, a, b))
-	eventually(t, "both instances to be connected", func() bool { // a write is never hedged
+	keelsontest.Eventually(t, "both instances to be connected", func() bool { // a write is never hedged
 		_, err := g.call(soon(t), unaryMethod, "text")
 		return err == nil && a.calls.Load() > 0 && b.calls.Load() > 0
 	})

@@ -18,6 +18,7 @@ import (
 	redistest "github.com/keelson-dev/keelson/internal/testservers/redis"
 
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/ratelimit"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
@@ -187,7 +188,7 @@ func TestGatewaysShareALimitInRedisAndFallBackToTheirShare(t *testing.T) {
 		t.Errorf("two gateways admitted %d calls without Redis; want their shares, 3 each", n)
 	}
 	server.Restart(t)
-	eventually(t, "both gateways to count in Redis again", func() bool {
+	keelsontest.Eventually(t, "both gateways to count in Redis again", func() bool {
 		_, errA := a.call(soon(t), unaryMethod, "x")
 		_, errB := b.call(soon(t), unaryMethod, "x")
 		return errA == nil || errB == nil // buckets of a Redis that lost its memory are full

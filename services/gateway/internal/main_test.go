@@ -184,7 +184,7 @@ func describedBy(path string) func(*setup) {
 // knows waits until the gateway knows the methods of a service.
 func (g *gateway) knows(t testing.TB, service, method string) {
 	t.Helper()
-	eventually(t, "the gateway to know "+service+"/"+method, func() bool {
+	keelsontest.Eventually(t, "the gateway to know "+service+"/"+method, func() bool {
 		for _, s := range g.service.Contract().Services {
 			for i := range s.Methods().Len() {
 				if string(s.FullName()) == service && (method == "" || string(s.Methods().Get(i).Name()) == method) {
@@ -194,21 +194,6 @@ func (g *gateway) knows(t testing.TB, service, method string) {
 		}
 		return false
 	})
-}
-
-// eventually waits, bounded, until something is so.
-func eventually(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(time.Minute)
-	for !so() {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
 }
 
 // soon bounds what a test waits for.

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
 
@@ -28,7 +29,7 @@ func TestAllThatTheEdgeServesIsDescribed(t *testing.T) {
 		}
 	})
 	var doc map[string]any
-	eventually(t, "the description", func() bool {
+	keelsontest.Eventually(t, "the description", func() bool {
 		at := regexp.MustCompile(`"edge_address":"([^"]+)"`).FindStringSubmatch(log.text())
 		if at == nil {
 			return false

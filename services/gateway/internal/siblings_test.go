@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/keelson-dev/keelson/keelsontest"
 	platformv1 "github.com/keelson-dev/keelson/proto/keelson/platform/v1"
 	"github.com/keelson-dev/keelson/ratelimit"
 )
@@ -22,7 +23,7 @@ func TestTheShareOfALimitFollowsTheRegistry(t *testing.T) {
 	a := described1(t, f, registered)
 	shows := func(left string) {
 		t.Helper()
-		eventually(t, "an answer that says "+left, func() bool {
+		keelsontest.Eventually(t, "an answer that says "+left, func() bool {
 			var trailer metadata.MD
 			_, err := a.call(soon(t), unaryMethod, "x", grpc.Trailer(&trailer))
 			return err == nil && trailer.Get(ratelimit.LimitKey)[0] == left

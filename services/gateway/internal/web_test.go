@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/services/gateway/internal"
 )
 
@@ -49,7 +50,7 @@ func newWeb(t *testing.T, f *fake, change ...func(*setup)) *web {
 		s.config.Services = []internal.ServiceConfig{{Service: "user.v1.UserService", Target: "passthrough:///backend"}}
 	})...)
 	address := regexp.MustCompile(`"edge_address":"([^"]+)"`)
-	eventually(t, "the edge to listen", func() bool { return address.MatchString(log.text()) })
+	keelsontest.Eventually(t, "the edge to listen", func() bool { return address.MatchString(log.text()) })
 	w := &web{Client: &http.Client{Transport: &http.Transport{}}, at: "http://" + address.FindStringSubmatch(log.text())[1]}
 	t.Cleanup(w.CloseIdleConnections)
 	return w
