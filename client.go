@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,9 +33,10 @@ type Client struct {
 	*core
 	own bool // the client has its telemetry to itself, and ends it
 
-	breakers *breaker.Set
-	hedger   *hedge.Hedger
-	checked  func() error // that health checks run
+	breakers  *breaker.Set
+	hedger    *hedge.Hedger
+	resolvers []resolver.Builder // of all connections: those to one target share its watch
+	checked   func() error       // that health checks run
 
 	mu     sync.Mutex
 	conns  map[*grpc.ClientConn]*outgoing
@@ -64,7 +66,8 @@ func newClient(c *core) (*Client, error) {
 		return nil, fmt.Errorf("prepare circuit breakers: %w", err)
 	}
 	return &Client{
-		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry, hedge.WithCountedAttempts()), checked: sync.OnceValue(c.checkHealth),
+		core: c, breakers: breakers, hedger: hedge.New(c.tel.registry, hedge.WithCountedAttempts()),
+		resolvers: c.newResolvers(), checked: sync.OnceValue(c.checkHealth),
 		conns: make(map[*grpc.ClientConn]*outgoing), flush: func() error { return nil },
 	}, nil
 }
@@ -88,6 +91,9 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 	resolved, err := c.target(target)
 	if err != nil {
 		return nil, err
+	}
+	if err := c.resolves(resolved); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
 	}
 	creds, err := c.credentials(target, resolved)
 	if err != nil {
@@ -129,14 +135,29 @@ func (c *Client) target(target string) (string, error) {
 	switch {
 	case target == "":
 		return "", errors.New("dial: the target is empty; give a service name, host:port, or a URL such as file:///user")
-	case strings.Contains(target, "://"), colon && !isPort(rest) && resolver.Get(scheme) != nil:
+	case strings.Contains(target, "://"), colon && !isPort(rest) && (resolver.Get(scheme) != nil || c.driver != nil && scheme == c.driver.Scheme()):
 		return target, nil
 	case colon:
 		return "dns:///" + target, nil
 	case c.driver == nil:
-		return "", fmt.Errorf("dial %s: it is the name of a service, but discovery.driver is none; set it to file, or dial host:port", target)
+		return "", fmt.Errorf("dial %s: it is the name of a service, but discovery.driver is none; set it to consul or file, or dial host:port", target)
 	}
 	return c.driver.Scheme() + ":///" + target, nil
+}
+
+// resolves reports why the registry will never resolve a target. gRPC would tell
+// the calls, which wait for it until their deadline.
+func (c *Client) resolves(target string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return errors.Unwrap(err) // without what it repeats
+	}
+	for _, b := range c.resolvers {
+		if b, ok := b.(*discovery.Builder); ok && b.Scheme() == u.Scheme {
+			return b.Check(resolver.Target{URL: *u})
+		}
+	}
+	return nil
 }
 
 // isPort tells a host that is called like a scheme (dns:53) from a URL without
@@ -200,26 +221,10 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials, to *outgoin
 		grpc.WithUserAgent("keelson/" + c.name),
 		grpcx.IdleTimeout(cfg.IdleTimeout),
 		grpcx.NoProxy(),
-		grpcx.Resolvers(c.resolvers()...),
+		grpcx.Resolvers(c.resolvers...),
 		grpc.WithChainUnaryInterceptor(append([]grpc.UnaryClientInterceptor{to.unary}, c.opts.clientUnary...)...),
 		grpc.WithChainStreamInterceptor(append([]grpc.StreamClientInterceptor{to.stream}, c.opts.clientStream...)...),
 	}, nil
-}
-
-// resolvers wraps the registry, and gRPC's own schemes, so that the last good
-// list is kept whatever a target is resolved by.
-func (c *Client) resolvers() []resolver.Builder {
-	opts := []discovery.Option{discovery.WithLogger(c.log), discovery.WithRegisterer(c.tel.registry), discovery.WithTargets(c.targets)}
-	var builders []resolver.Builder
-	for _, scheme := range []string{"dns", "passthrough", "unix"} {
-		if b := resolver.Get(scheme); b != nil {
-			builders = append(builders, discovery.Wrap(b, discovery.Config{}, opts...))
-		}
-	}
-	if c.driver != nil {
-		builders = append(builders, discovery.NewResolver(c.driver, c.resolverConfig(), opts...))
-	}
-	return builders
 }
 
 // Close closes every connection that the client made, and flushes what it has

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc/resolver"
+
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/consul"
 	"github.com/keelson-dev/keelson/discovery/file"
@@ -113,4 +115,20 @@ func (c *core) consulConfig() consul.Config {
 			TLS: c.cfg.Ops.TLS.enabled(), ServerName: f.Check.ServerName, SkipVerify: f.Check.SkipVerify,
 		},
 	}
+}
+
+// newResolvers wraps the registry, and gRPC's own schemes, so that the last good
+// list is kept whatever a target is resolved by.
+func (c *core) newResolvers() []resolver.Builder {
+	opts := []discovery.Option{discovery.WithLogger(c.log), discovery.WithRegisterer(c.tel.registry), discovery.WithTargets(c.targets)}
+	var builders []resolver.Builder
+	for _, scheme := range []string{"dns", "passthrough", "unix"} {
+		if b := resolver.Get(scheme); b != nil {
+			builders = append(builders, discovery.Wrap(b, discovery.Config{}, opts...))
+		}
+	}
+	if c.driver != nil {
+		builders = append(builders, discovery.NewResolver(c.driver, c.resolverConfig(), opts...))
+	}
+	return builders
 }

@@ -78,7 +78,8 @@ type Registrar interface {
 //  7. Watch does not retry within itself without pause: after an error it returns. Waiting for a change is not retrying.
 //  8. Watches are independent of each other: any number may run at once, also for the same query, and ending one does not touch another.
 //  9. The slices handed to deliver belong to the receiver. Maps in them are changed by nobody any more, so that they may be delivered again.
-//  10. A parameter in Query.Params that the driver does not know is an error that names it.
+//  10. A parameter in Query.Params that the driver does not know is an error that names it. A driver with a method CheckQuery(Query) error,
+//     which does no I/O, has such targets refused when they are dialled.
 //  11. Scheme is constant, lower case and valid in a URL. String says which registry this is in the words of its configuration, without
 //     secrets, for example "file registry /run/keelson".
 type Watcher interface {
@@ -86,6 +87,9 @@ type Watcher interface {
 	Scheme() string
 	Watch(ctx context.Context, q Query, deliver func(Update)) error
 }
+
+// queryChecker is a Watcher that tells in advance which queries Watch would never answer.
+type queryChecker interface{ CheckQuery(q Query) error }
 
 // Driver is a registry that can be written and followed.
 type Driver interface {

@@ -2,8 +2,11 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -25,13 +28,20 @@ type Builder struct {
 	mu       sync.Mutex
 	watches  map[string]*watch
 	lastGood map[string][]entry
+	ended    []string // the keys of lastGood, the one that ended last at the end
 }
+
+// rememberMost is the number of targets without a connection whose last good list is remembered: a client may dial ever new ones.
+const rememberMost = 100
 
 // NewResolver returns the resolver for targets scheme:///service?name=value, with the scheme of the driver.
 func NewResolver(driver Watcher, cfg Config, opts ...Option) *Builder {
 	b := newBuilder(driver.Scheme(), cfg, opts)
 	b.source = func(t resolver.Target, _ resolver.BuildOptions) (source, error) {
 		q, err := parseQuery(t)
+		if checker, ok := driver.(queryChecker); ok && err == nil {
+			err = checker.CheckQuery(q)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -69,18 +79,37 @@ func newBuilder(scheme string, cfg Config, opts []Option) *Builder {
 }
 
 func parseQuery(t resolver.Target) (Query, error) {
-	if t.URL.Host != "" {
-		return Query{}, fmt.Errorf("dial target %q: has %q where nothing belongs; write %s:///%s", t.URL.String(), t.URL.Host, t.URL.Scheme, t.URL.Host)
+	u, service := t.URL, t.Endpoint()
+	name, port, hasPort := strings.Cut(service, ":")
+	switch {
+	case u.User != nil:
+		return Query{}, errors.New("the target has a user name in it; credentials belong in the configuration of the registry")
+	case u.Host != "":
+		return Query{}, fmt.Errorf("the target has %q where nothing belongs; write %s:///%s", u.Host, u.Scheme, u.Hostname())
+	case u.Fragment != "":
+		return Query{}, fmt.Errorf("the target ends in %q, which means nothing; parameters begin with '?'", "#"+u.Fragment)
+	case hasPort && ValidateService(name) == nil:
+		return Query{}, fmt.Errorf("the target has %q behind the service, whose instances have their ports in the registry; write %s:///%s", ":"+port, u.Scheme, name)
 	}
-	q := Query{Service: t.Endpoint(), Params: t.URL.Query()}
-	if err := ValidateService(q.Service); err != nil {
-		return Query{}, fmt.Errorf("dial target %q: %w", t.URL.String(), err)
+	if err := ValidateService(service); err != nil {
+		return Query{}, err
 	}
-	return q, nil
+	params, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return Query{}, fmt.Errorf("parameters %q of the target: %w; write name=value&name=value", u.RawQuery, err)
+	}
+	return Query{Service: service, Params: params}, nil
 }
 
 // Scheme implements resolver.Builder.
 func (b *Builder) Scheme() string { return b.scheme }
+
+// Check reports why a dial target can never be resolved: what it names is no service, or has parameters that mean nothing to the registry.
+// Build refuses it too, but gRPC calls that with the first call, and calls that wait only hear that nothing came. It does no I/O.
+func (b *Builder) Check(t resolver.Target) error {
+	_, err := b.source(t, resolver.BuildOptions{})
+	return err
+}
 
 // Build implements resolver.Builder; gRPC calls it once per connection and again when a connection leaves idle mode. It does no I/O.
 func (b *Builder) Build(t resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
@@ -104,7 +133,7 @@ func (b *Builder) acquire(t resolver.Target, opts resolver.BuildOptions) (*watch
 	if w == nil {
 		src, err := b.source(t, opts)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("dial target %q: %w", t.URL.Redacted(), err)
 		}
 		w = &watch{
 			src: src, cfg: b.cfg, opts: b.opts, met: b.met, state: b.opts.targets.Acquire(key), subs: make(map[*conn]struct{}),
@@ -127,7 +156,7 @@ func (b *Builder) release(w *watch) {
 	if last {
 		delete(b.watches, key)
 		if entries := w.published().known; len(entries) > 0 {
-			b.lastGood[key] = entries
+			b.remember(key, entries)
 		}
 	}
 	b.mu.Unlock()
@@ -135,6 +164,16 @@ func (b *Builder) release(w *watch) {
 		w.stop()
 		b.opts.targets.Release(w.state)
 		b.forget(key)
+	}
+}
+
+// remember keeps a list for the next connection; the caller holds the lock.
+func (b *Builder) remember(key string, entries []entry) {
+	b.ended = append(slices.DeleteFunc(b.ended, func(k string) bool { return k == key }), key)
+	b.lastGood[key] = entries
+	if len(b.ended) > rememberMost {
+		delete(b.lastGood, b.ended[0])
+		b.ended = b.ended[1:]
 	}
 }
 

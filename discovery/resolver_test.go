@@ -2,6 +2,7 @@ package discovery_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -418,6 +419,29 @@ func TestLastGoodListIsRememberedForTheNextConnection(t *testing.T) {
 	})
 }
 
+func TestListsOfTheTargetsThatEndedLastAreRemembered(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.close()
+		dial := func(n int) (seen string) {
+			conn, res := build(t, r.builder, fmt.Sprintf("%s?n=%d", dialled, n))
+			synctest.Wait()
+			seen = conn.ids()
+			r.answer("c")
+			res.Close()
+			return seen
+		}
+		for n := range 1000 {
+			dial(n)
+		}
+		if dial(999) != "c" || dial(950) != "c" {
+			t.Error("a list of late is forgotten")
+		}
+		if seen := dial(0); seen != "" {
+			t.Errorf("the list %q of one of 1,000 targets is remembered forever", seen)
+		}
+	})
+}
+
 func TestRefusedListIsNoReasonToStop(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.conn.refuse = errors.New("bad resolver state")
@@ -429,13 +453,27 @@ func TestRefusedListIsNoReasonToStop(t *testing.T) {
 
 func TestDialTargetsThatNameNoServiceAreRefused(t *testing.T) {
 	b := discovery.NewResolver(newScripted(), discovery.Config{})
-	for _, dial := range []string{"test:///", "test://user", "test://host/user", "test:///a/b", "test:///..", "test:///a%20b"} {
+	for _, dial := range []string{
+		"test:///", "test://user", "test://host/user", "test:///a/b", "test:///..", "test:///a%20b",
+		"test:///user:80", "test:///user?tag=%zz", "test:///user?a=1;b=2", "test:///user#tag",
+	} {
 		t.Run(dial, func(t *testing.T) {
+			if b.Check(parse(t, dial)) == nil {
+				t.Error("Check says that it is well")
+			}
 			if _, err := b.Build(parse(t, dial), &fakeConn{}, resolver.BuildOptions{}); err == nil {
 				t.Error("accepted")
 			} else if !strings.Contains(err.Error(), dial) {
 				t.Errorf("error %q does not name the target", err)
 			}
 		})
+	}
+}
+
+func TestAPasswordInATargetIsNotRepeated(t *testing.T) {
+	b := discovery.NewResolver(newScripted(), discovery.Config{})
+	_, err := b.Build(parse(t, "test://me:secret@/user"), &fakeConn{}, resolver.BuildOptions{})
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("Build: %v, want an error without the password", err)
 	}
 }

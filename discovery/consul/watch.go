@@ -27,7 +27,7 @@ const (
 	answerTimeout = 10 * time.Second
 )
 
-// parameters are those of a dial target.
+// parameters are those of a dial target that is in order.
 type parameters struct {
 	tags       []string
 	datacenter string
@@ -35,6 +35,9 @@ type parameters struct {
 
 func (d *Driver) parameters(q discovery.Query) (parameters, error) {
 	p := parameters{datacenter: d.cfg.Datacenter}
+	if err := discovery.ValidateService(q.Service); err != nil {
+		return p, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(q.Params)) {
 		values := q.Params[name]
 		switch {
@@ -53,11 +56,14 @@ func (d *Driver) parameters(q discovery.Query) (parameters, error) {
 	return p, nil
 }
 
+// CheckQuery reports why Watch would never answer: it does no I/O.
+func (d *Driver) CheckQuery(q discovery.Query) error {
+	_, err := d.parameters(q)
+	return err
+}
+
 // Watch implements discovery.Watcher. It knows the parameters tag, which may be repeated and must all be there, and dc.
 func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
-	if err := discovery.ValidateService(q.Service); err != nil {
-		return err
-	}
 	p, err := d.parameters(q)
 	if err != nil {
 		return err

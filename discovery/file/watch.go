@@ -17,13 +17,18 @@ import (
 // settle is how long a burst of notifications is waited for before the directory is read.
 const settle = 5 * time.Millisecond
 
-// Watch implements discovery.Watcher. It knows no parameters.
-func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
-	if err := discovery.ValidateService(q.Service); err != nil {
-		return err
-	}
+// CheckQuery reports why Watch would never answer: it does no I/O.
+func (d *Driver) CheckQuery(q discovery.Query) error {
 	if names := slices.Sorted(maps.Keys(q.Params)); len(names) > 0 {
 		return fmt.Errorf("unknown parameter %q in the dial target; a file registry takes none", names[0])
+	}
+	return discovery.ValidateService(q.Service)
+}
+
+// Watch implements discovery.Watcher. It knows no parameters.
+func (d *Driver) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
+	if err := d.CheckQuery(q); err != nil {
+		return err
 	}
 	n := d.notifier(q.Service)
 	defer n.close()

@@ -1,0 +1,93 @@
+package keelson_test
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/discovery"
+)
+
+// counted is a registry of one instance that counts the watches.
+type counted struct {
+	discovery.Driver // nobody registers
+	address          string
+	running, begun   atomic.Int64
+}
+
+func (*counted) Scheme() string { return "counted" }
+func (*counted) String() string { return "counted registry" }
+
+func (d *counted) Watch(ctx context.Context, q discovery.Query, deliver func(discovery.Update)) error {
+	d.begun.Add(1)
+	d.running.Add(1)
+	defer d.running.Add(-1)
+	deliver(discovery.Update{Instances: []discovery.Instance{{Service: q.Service, ID: "one", Address: d.address}}})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestConnectionsOfAClientToOneTargetShareOneWatch(t *testing.T) {
+	d := &counted{}
+	address, _, ended, cancel := runTCP(t, quiet(), io.Discard)
+	d.address = address
+	clients := make([]*keelson.Client, 2)
+	for i := range clients {
+		var err error
+		clients[i], err = keelson.NewClient("caller", keelson.Config{}, keelson.WithLogOutput(io.Discard), keelson.WithDiscovery(d))
+		must(t, err)
+		for _, target := range []string{"shop", "shop", "counted:///shop"} {
+			conn, err := clients[i].Dial(target)
+			must(t, err)
+			must(t, invoke(bounded(t), conn, unaryCall))
+		}
+		if n := d.begun.Load(); n != int64(i+1) {
+			t.Errorf("%d watches for %d clients with three connections each", n, i+1)
+		}
+	}
+	must(t, clients[0].Close())
+	if n := d.running.Load(); n != 1 {
+		t.Errorf("%d watches run after one client was closed, want that of the other", n)
+	}
+	conn, err := clients[1].Dial("shop")
+	must(t, err)
+	must(t, invoke(bounded(t), conn, unaryCall))
+	must(t, clients[1].Close())
+	if n := d.running.Load(); n != 0 {
+		t.Errorf("%d watches run after both clients were closed", n)
+	}
+	cancel()
+	must(t, <-ended)
+}
+
+func TestTargetsThatTheRegistryWillNeverResolveCannotBeDialled(t *testing.T) {
+	for driver, targets := range map[string]map[string]string{
+		"consul": {
+			"consul:///shop?tga=v1": `unknown parameter "tga"`, "shop?near=_agent": "takes tag and dc", "shop?tag": "no value",
+			"shop?dc=a&dc=b": "one datacenter", "consul:///": "use 1 to 63", "consul://shop": "write consul:///shop", "sh op": "' ' at byte 2",
+			"consul:///shop:9090": "write consul:///shop", "consul:///shop?tag=%zz": "tag=%zz", "shop?tag=a;dc=b": "semicolon",
+			"consul:///shop#v1": "parameters begin with '?'", "consul://me:secret@/shop": "credentials", "consul:///%zz": "%zz",
+		},
+		"file": {"file:///shop?tag=v1": "takes none", "file:///..": "begin with a letter"},
+	} {
+		cfg := keelson.Config{}
+		cfg.Discovery.Driver = driver
+		client, err := keelson.NewClient("caller", cfg, keelson.WithLogOutput(io.Discard))
+		must(t, err)
+		for target, want := range targets {
+			if _, err := client.Dial(target); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v; want %q", target, err, want)
+			}
+		}
+		for _, target := range slices.Concat([]string{"shop", driver + ":///shop", driver + ":shop"}, map[string][]string{"consul": {"shop?tag=a&tag=b&dc=c"}}[driver]) {
+			if _, err := client.Dial(target); err != nil {
+				t.Errorf("%s: %v", target, err)
+			}
+		}
+		must(t, client.Close())
+	}
+}
