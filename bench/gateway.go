@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"text/tabwriter"
@@ -37,12 +37,36 @@ const ticks = 100
 
 // gatewayProcess is a gateway in front of bare servers.
 type gatewayProcess struct {
-	cmd        *exec.Cmd
-	behind     []*server
-	dir        string
-	grpc, edge string
-	conns      []*grpc.ClientConn
-	web        *http.Client
+	cmd     *exec.Cmd
+	said    tail
+	behind  []*server
+	dir     string
+	grpc    string // address of native gRPC
+	edge    string // address of the others
+	debug   string // address of its profiles
+	profile string // directory for them, "" for none
+	conns   []*grpc.ClientConn
+	web     *http.Client
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-2000):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
 }
 
 // protocols are the ways of calling, by name; direct calls the bare server.
@@ -56,7 +80,7 @@ func (g *gatewayProcess) protocols() map[string]func(ctx context.Context, i int)
 		}
 	}
 	return map[string]func(ctx context.Context, i int) error{
-		"direct": func(ctx context.Context, i int) error {
+		direct: func(ctx context.Context, i int) error {
 			conns := g.behind[0].conns
 			return get(ctx, userv1.NewUserServiceClient(conns[i%len(conns)]))
 		},
@@ -94,7 +118,7 @@ func (g *gatewayProcess) request(ctx context.Context, method, path, contentType 
 
 // startGateway builds the gateway and starts it in front of so many bare servers.
 func startGateway(ctx context.Context, servers int, profile string) (g *gatewayProcess, err error) {
-	g = &gatewayProcess{web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
+	g = &gatewayProcess{profile: profile, web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 	defer func() {
 		if err != nil {
 			g.stop()
@@ -110,7 +134,7 @@ func startGateway(ctx context.Context, servers int, profile string) (g *gatewayP
 		return g, fmt.Errorf("build the gateway: %w\n%s", err, out)
 	}
 	for range servers {
-		if err := g.startBehind(ctx, profile); err != nil {
+		if err := g.startBehind(ctx); err != nil {
 			return g, err
 		}
 	}
@@ -128,8 +152,8 @@ func startGateway(ctx context.Context, servers int, profile string) (g *gatewayP
 }
 
 // startBehind starts a bare server and registers it.
-func (g *gatewayProcess) startBehind(ctx context.Context, profile string) error {
-	s, err := startServer(ctx, bare, profile)
+func (g *gatewayProcess) startBehind(ctx context.Context) error {
+	s, err := startServer(ctx, bare, "")
 	if err != nil {
 		return err
 	}
@@ -147,18 +171,19 @@ func (g *gatewayProcess) startBehind(ctx context.Context, profile string) error 
 func (g *gatewayProcess) registry() string { return filepath.Join(g.dir, "registry") }
 
 func (g *gatewayProcess) start(ctx context.Context, binary string) error {
-	ports := make([]string, 2)
-	for i := range ports {
+	for _, address := range []*string{&g.grpc, &g.edge, &g.debug} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
-		ports[i] = l.Addr().String()
+		*address = l.Addr().String()
 		if err := l.Close(); err != nil {
 			return err
 		}
 	}
-	g.grpc, g.edge = ports[0], ports[1]
+	if g.profile == "" {
+		g.debug = "off"
+	}
 	descriptors, err := filepath.Abs("../services/gateway/descriptors.binpb")
 	if err != nil {
 		return err
@@ -170,17 +195,10 @@ func (g *gatewayProcess) start(ctx context.Context, binary string) error {
 	}
 	g.cmd = exec.CommandContext(ctx, binary, "--config", config)
 	g.cmd.Env = append(os.Environ(), "KEELSON_GRPC__ADDRESS="+g.grpc, "KEELSON_EDGE__ADDRESS="+g.edge, "KEELSON_OPS__ADDRESS=off",
-		"KEELSON_DEBUG__ADDRESS="+cmp.Or(os.Getenv("KEELSON_DEBUG__ADDRESS"), "off"), "KEELSON_LOG__FORMAT=json", "KEELSON_DRAIN__QUIET=1ms",
+		"KEELSON_DEBUG__ADDRESS="+g.debug, "KEELSON_LOG__FORMAT=json", "KEELSON_DRAIN__QUIET=1ms",
 		"KEELSON_DISCOVERY__DRIVER=file", "KEELSON_DISCOVERY__FILE__DIR="+g.registry())
-	stderr, err := g.cmd.StderrPipe() // read, as in production
-	if err != nil {
-		return err
-	}
-	if err := g.cmd.Start(); err != nil {
-		return err
-	}
-	go func() { _, _ = io.Copy(io.Discard, stderr) }()
-	return nil
+	g.cmd.Stderr = &g.said // read, as in production
+	return g.cmd.Start()
 }
 
 // ready waits until every protocol answers.
@@ -193,7 +211,7 @@ func (g *gatewayProcess) ready(ctx context.Context) error {
 			time.Sleep(50 * time.Millisecond)
 		}
 		if err != nil {
-			return fmt.Errorf("%s does not answer: %w", name, err)
+			return fmt.Errorf("%s does not answer: %w; the gateway said last:\n%s", name, err, &g.said)
 		}
 	}
 	return nil
@@ -219,7 +237,7 @@ func (g *gatewayProcess) cpu() (time.Duration, error) {
 // bare server for direct calls, else of the gateway.
 func (g *gatewayProcess) round(ctx context.Context, name string, call func(context.Context, int) error, d time.Duration) (time.Duration, error) {
 	measure := g.cpu
-	if name == "direct" {
+	if name == direct {
 		measure = func() (time.Duration, error) { u, err := g.behind[0].usage(); return u.CPU, err }
 	}
 	before, err := measure()
@@ -227,6 +245,10 @@ func (g *gatewayProcess) round(ctx context.Context, name string, call func(conte
 		return 0, err
 	}
 	var calls atomic.Int64
+	profiled := func() error { return nil }
+	if g.profile != "" && name != direct {
+		profiled = g.profiles(ctx, name, d)
+	}
 	end := time.Now().Add(d)
 	if err := each(64, func(i int) error {
 		for time.Now().Before(end) {
@@ -237,10 +259,38 @@ func (g *gatewayProcess) round(ctx context.Context, name string, call func(conte
 		}
 		return nil
 	}); err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return 0, errors.Join(fmt.Errorf("%s: %w", name, err), profiled())
 	}
 	after, err := measure()
-	return (after - before) / time.Duration(max(calls.Load(), 1)), err
+	return (after - before) / time.Duration(max(calls.Load(), 1)), errors.Join(err, profiled())
+}
+
+// profiles has a profile of the gateway's CPU written, of so long from now; what it
+// returns waits until it is.
+func (g *gatewayProcess) profiles(ctx context.Context, name string, d time.Duration) (wait func() error) {
+	done := make(chan error, 1)
+	go func() {
+		url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", g.debug, max(1, int(d.Seconds())))
+		done <- g.save(ctx, url, filepath.Join(g.profile, "gateway-"+name+".pprof"))
+	}()
+	return func() error { return <-done }
+}
+
+func (g *gatewayProcess) save(ctx context.Context, url, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := g.web.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("read %s: %s: %.200s", url, resp.Status, data), err)
+	}
+	return os.WriteFile(path, data, 0o600)
 }
 
 func (g *gatewayProcess) stop() {
@@ -258,24 +308,35 @@ func (g *gatewayProcess) stop() {
 	_ = os.RemoveAll(g.dir)
 }
 
-// hedged is the row of gRPC where there are two servers behind the gateway: calls
-// may then be hedged, and are prepared for it.
-const hedged = "gRPC, two servers"
+const (
+	// direct is the row that the others are compared with: calls of the bare server.
+	direct = "direct"
+	// hedged is the row of gRPC where there are two servers behind the gateway: calls
+	// may then be hedged, and are prepared for it.
+	hedged = "gRPC, two servers"
+)
 
-// measureGateway compares all protocols in interleaved rounds, and prints them.
-func measureGateway(ctx context.Context, w io.Writer, rounds int, d time.Duration, profile string) error {
+// measureGateway compares all protocols, or direct calls and that of one name, in
+// interleaved rounds, and prints them.
+func measureGateway(ctx context.Context, w io.Writer, rounds int, d time.Duration, only, profile string) error {
+	names := []string{direct, "gRPC", hedged, "gRPC-Web", "Connect", "Connect, JSON", "REST"}
+	if only != "" {
+		if !slices.Contains(names[1:], only) {
+			return fmt.Errorf("there is no scenario %q of the gateway; there are %q", only, names[1:])
+		}
+		names = []string{direct, only}
+	}
 	one, err := startGateway(ctx, 1, profile)
 	if err != nil {
 		return err
 	}
 	defer one.stop()
-	two, err := startGateway(ctx, 2, "")
+	two, err := startGateway(ctx, 2, profile)
 	if err != nil {
 		return err
 	}
 	defer two.stop()
 	costs := map[string][]time.Duration{}
-	names := []string{"direct", "gRPC", hedged, "gRPC-Web", "Connect", "Connect, JSON", "REST"}
 	for round := range rounds + 1 { // the first one warms up
 		for _, name := range names {
 			g, call := one, one.protocols()[name]
@@ -291,12 +352,18 @@ func measureGateway(ctx context.Context, w io.Writer, rounds int, d time.Duratio
 			}
 		}
 	}
+	printGateway(w, names, costs, fmt.Sprintf("medians of %d interleaved rounds of %s", rounds, d))
+	return nil
+}
+
+// printGateway prints the medians of what calls cost.
+func printGateway(w io.Writer, names []string, costs map[string][]time.Duration, conditions string) {
 	median := func(name string) time.Duration { slices.Sort(costs[name]); return costs[name][len(costs[name])/2] }
-	fmt.Fprintf(w, "CPU of one unary call, 64 in flight, medians of %d interleaved rounds of %s: of a bare server that is called directly, and of the gateway alone in front of it\n\n", rounds, d)
+	fmt.Fprintf(w, "CPU of one unary call, 64 in flight, %s: of a bare server that is called directly, and of the gateway alone in front of it\n\n", conditions)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "way\tCPU\tratio")
 	for _, name := range names {
-		fmt.Fprintf(t, "%s\t%s\t%.2f\n", name, micro(median(name)), float64(median(name))/float64(median("direct")))
+		fmt.Fprintf(t, "%s\t%s\t%.2f\n", name, micro(median(name)), float64(median(name))/float64(median(direct)))
 	}
-	return t.Flush()
+	_ = t.Flush() // to what fmt.Fprint writes to
 }

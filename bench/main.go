@@ -33,20 +33,23 @@ func main() {
 		rounds   = flag.Int("rounds", 7, "interleaved rounds; the median counts")
 		duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
 		asJSON   = flag.Bool("json", false, "print the result as JSON")
-		profile  = flag.String("cpuprofile", "", "directory for a CPU profile of each server")
+		profile  = flag.String("cpuprofile", "", "directory for a CPU profile of each server; with -gateway, of the gateway by each protocol")
 		gateway  = flag.Bool("gateway", false, "measure what a hop through the gateway costs, by each protocol")
-		only     = flag.String("scenario", "", "measure only the scenario of this name")
+		only     = flag.String("scenario", "", "measure only the scenario, or with -gateway the protocol, of this name")
 	)
 	flag.Parse()
 	if *serve != "" {
 		exit(serveVariant(*serve, *profile))
+	}
+	if *rounds < 1 || *duration <= 0 {
+		exit(fmt.Errorf("-rounds %d and -duration %s: give at least one round, of some time", *rounds, *duration))
 	}
 	// The bare server has no health service, of which gRPC complains for each connection.
 	grpclog.SetLoggerV2(grpclog.NewLoggerV2(io.Discard, io.Discard, io.Discard))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if *gateway {
-		exit(measureGateway(ctx, os.Stdout, *rounds, *duration, *profile))
+		exit(measureGateway(ctx, os.Stdout, *rounds, *duration, *only, *profile))
 	}
 	report, err := measure(ctx, *rounds, *duration, *only, *profile)
 	if err != nil {

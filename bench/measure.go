@@ -72,7 +72,9 @@ type Report struct {
 
 func measure(ctx context.Context, rounds int, d time.Duration, only, profile string) (*Report, error) {
 	report := &Report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), Rounds: rounds, Duration: d}
+	var names []string
 	for _, sc := range scenarios() {
+		names = append(names, sc.Name)
 		if only != "" && sc.Name != only {
 			continue
 		}
@@ -81,6 +83,9 @@ func measure(ctx context.Context, rounds int, d time.Duration, only, profile str
 			return nil, fmt.Errorf("%s: %w", sc.Name, err)
 		}
 		report.Results = append(report.Results, r)
+	}
+	if len(report.Results) == 0 {
+		return nil, fmt.Errorf("there is no scenario %q; there are %q", only, names)
 	}
 	return report, nil
 }
