@@ -128,7 +128,7 @@ func startGateway(ctx context.Context, servers int, profile string) (g *gatewayP
 		return g, err
 	}
 	binary := filepath.Join(g.dir, "gateway")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./services/gateway/cmd/gateway")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./services/gateway/cmd/gateway") //nolint:gosec // a folder made here
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		return g, fmt.Errorf("build the gateway: %w\n%s", err, out)
@@ -172,7 +172,7 @@ func (g *gatewayProcess) registry() string { return filepath.Join(g.dir, "regist
 
 func (g *gatewayProcess) start(ctx context.Context, binary string) error {
 	for _, address := range []*string{&g.grpc, &g.edge, &g.debug} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func (g *gatewayProcess) start(ctx context.Context, binary string) error {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	g.cmd = exec.CommandContext(ctx, binary, "--config", config)
+	g.cmd = exec.CommandContext(ctx, binary, "--config", config) //nolint:gosec // built here
 	g.cmd.Env = append(os.Environ(), "KEELSON_GRPC__ADDRESS="+g.grpc, "KEELSON_EDGE__ADDRESS="+g.edge, "KEELSON_OPS__ADDRESS=off",
 		"KEELSON_DEBUG__ADDRESS="+g.debug, "KEELSON_LOG__FORMAT=json", "KEELSON_DRAIN__QUIET=1ms",
 		"KEELSON_DISCOVERY__DRIVER=file", "KEELSON_DISCOVERY__FILE__DIR="+g.registry())

@@ -39,7 +39,7 @@ func main() {
 	)
 	flag.Parse()
 	if *serve != "" {
-		exit(serveVariant(*serve, *profile))
+		exit(serveVariant(context.Background(), *serve, *profile))
 	}
 	if *rounds < 1 || *duration <= 0 {
 		exit(fmt.Errorf("-rounds %d and -duration %s: give at least one round, of some time", *rounds, *duration))

@@ -74,7 +74,7 @@ func (u *users) WatchUsers(_ *userv1.WatchUsersRequest, ss userv1.UserService_Wa
 
 // serveVariant serves until its standard input ends. For each line it reads it
 // answers with a [usage]. A profile goes to a directory unless that is "".
-func serveVariant(variant, profile string) error {
+func serveVariant(ctx context.Context, variant, profile string) error {
 	stop := func() {}
 	if profile != "" {
 		var err error
@@ -83,7 +83,7 @@ func serveVariant(variant, profile string) error {
 		}
 	}
 	defer stop()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
