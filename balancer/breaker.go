@@ -32,8 +32,9 @@ type breaker struct {
 	ended atomic.Bool
 }
 
-// newBreaker begins a life, closed or half-open. changed is called under gobreaker's lock and must not block, nor call the breaker.
-func newBreaker(halfOpen bool, changed func(target.BreakerState)) *breaker {
+// newBreaker begins a life, closed or half-open. row is how many failures since the last success it begins with. changed is called under
+// gobreaker's lock and must not block, nor call the breaker.
+func newBreaker(halfOpen bool, row int, changed func(target.BreakerState)) *breaker {
 	b := &breaker{}
 	opening := halfOpen
 	b.two = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -41,8 +42,16 @@ func newBreaker(halfOpen bool, changed func(target.BreakerState)) *breaker {
 		Interval:     breakerWindow,
 		BucketPeriod: breakerBucket,
 		Timeout:      time.Nanosecond,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return opening || trips(c) },
+		ReadyToTrip:  func(c gobreaker.Counts) bool { return opening || row >= breakerInRow || trips(c) },
 		IsExcluded:   func(err error) bool { return errors.Is(err, errNothing) },
+		// gobreaker's own count of failures in a row forgets those that have left the window, and an instance that gets few calls would
+		// never have enough of them in it. Called under its lock.
+		IsSuccessful: func(err error) bool {
+			if row++; err == nil {
+				row = 0
+			}
+			return err == nil
+		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if opening || b.ended.Load() {
 				return
@@ -67,7 +76,7 @@ func newBreaker(halfOpen bool, changed func(target.BreakerState)) *breaker {
 
 func trips(c gobreaker.Counts) bool {
 	known := c.TotalSuccesses + c.TotalFailures
-	return c.ConsecutiveFailures >= breakerInRow || known >= breakerAtLeast && float64(c.TotalFailures) >= breakerRatio*float64(known)
+	return known >= breakerAtLeast && float64(c.TotalFailures) >= breakerRatio*float64(known)
 }
 
 // openTime is how long the n-th opening in a row lasts before the first probe, n from 1.

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -9,12 +10,14 @@ import (
 const (
 	fitLeast = 0.02 // the smallest share for latency and failures, so that a recovery is seen
 
-	slowEvidence     = 8   // answered calls before latency counts
-	slowEvidenceKeep = 2   // and before it counts no more
-	slowDoubts       = 2   // standard errors that the excess must exceed
-	slowTimes        = 1.5 // what the excess must be to count
+	slowEvidence     = 8    // answered calls before latency counts
+	slowEvidenceKeep = 2    // and before it counts no more
+	slowVariance     = 0.01 // of logarithms, at least
+	slowDoubts       = 2    // standard errors that the excess must exceed
+	slowTimes        = 1.5  // what the excess must be to count
 	slowTimesKeep    = 1.25
 	slowLeast        = 0.010 // seconds
+	dragDoubts       = 3     // standard errors where the mean counts: a few calls decide it
 	slowExponent     = 1.5   // a slow instance costs callers more than its idle capacity is worth
 
 	failEvidence = 3    // failed calls
@@ -28,17 +31,27 @@ const (
 	fitBlindAfter = 0.2 // doublings per second, at most, while no new evidence comes in
 )
 
+// siblings are what is usual among the instances that take part, and how many of them there is something known of.
+type siblings struct {
+	ratio    float64 // of durations to the usual ones, its logarithm
+	extra    sample  // of seconds
+	measured int
+	rate     float64 // of failures
+	counted  int
+}
+
 // compare judges each instance against its siblings. Instances that are out take no part.
 func compare(list []*instance, now time.Duration) {
-	var scores, rates []float64
+	var ratios, rates []float64
+	var extras []sample
 	for _, i := range list {
 		i.mu.Lock()
 		dt := now - i.score.fadedAt
 		i.score.fade(now, i.factors.failing)
 		i.factors.step = dt
 		if i.closed() && i.ready.Load() > 0 {
-			if i.score.weight >= slowEvidenceKeep {
-				scores = append(scores, i.score.mean())
+			if i.score.ratio.weight >= slowEvidenceKeep {
+				ratios, extras = append(ratios, i.score.ratio.mean()), append(extras, i.score.extra)
 			}
 			if i.score.total >= 1 {
 				rates = append(rates, i.score.rate())
@@ -46,27 +59,31 @@ func compare(list []*instance, now time.Duration) {
 		}
 		i.mu.Unlock()
 	}
+	usual := siblings{
+		ratio: median(ratios, cmp.Compare), rate: median(rates, cmp.Compare), measured: len(ratios), counted: len(rates),
+		extra: median(extras, func(a, b sample) int { return cmp.Compare(a.mean(), b.mean()) }),
+	}
 	for _, i := range list {
 		i.mu.Lock()
-		i.fit(median(scores), len(scores), median(rates), len(rates))
+		i.fit(usual)
 		i.mu.Unlock()
 	}
 }
 
 // median is the lower median: of two, the better one.
-func median(x []float64) float64 {
+func median[T any](x []T, compare func(a, b T) int) (m T) {
 	if len(x) == 0 {
-		return 0
+		return m
 	}
-	slices.Sort(x)
+	slices.SortFunc(x, compare)
 	return x[(len(x)-1)/2]
 }
 
 // fit moves the factor against the siblings to where the evidence says: down at once, up slowly. The caller holds the lock.
-func (i *instance) fit(usual float64, measured int, rate float64, counted int) {
+func (i *instance) fit(usual siblings) {
 	f := &i.factors
-	slow, slowKnown := i.slowness(usual, measured)
-	failing, failingKnown := i.failing(rate, counted)
+	slow, slowKnown := i.slowness(usual)
+	failing, failingKnown := i.failing(usual.rate, usual.counted)
 	goal := max(fitLeast, slow*failing)
 	growth := math.Exp2(fitBlindAfter * f.step.Seconds())
 	if slowKnown && failingKnown {
@@ -80,25 +97,42 @@ func (i *instance) fit(usual float64, measured int, rate float64, counted int) {
 }
 
 // slowness is the share that fits the instance's latency, and whether enough is known to say.
-func (i *instance) slowness(usual float64, measured int) (share float64, known bool) {
-	s, already := &i.score, i.factors.slow
-	least := float64(slowEvidence)
+func (i *instance) slowness(usual siblings) (share float64, known bool) {
+	already := i.factors.slow
+	least, times, doubts := float64(slowEvidence), slowTimes, 1.0
 	if already {
-		least = slowEvidenceKeep
+		least, times, doubts = slowEvidenceKeep, slowTimesKeep, 0
 	}
-	if measured < 2 || s.weight < least {
+	if usual.measured < 2 || i.score.ratio.weight < least {
 		return 1, !already
 	}
-	excess := s.mean() - usual
-	seconds := s.typical() * math.Exp(usual) * (math.Exp(excess) - 1)
-	sure, times := excess-slowDoubts*s.doubt(), slowTimes
-	if already {
-		sure, times = excess, slowTimesKeep
-	}
-	if seconds < slowLeast || sure < math.Log(times) {
+	slower := max(i.score.slower(usual, times, doubts), i.score.drags(usual, doubts))
+	if slower < times {
 		return 1, true
 	}
-	return math.Exp(-slowExponent * excess), true
+	return math.Pow(slower, -slowExponent), true
+}
+
+// slower is how many times as long as its siblings' the instance's calls take, most of them; 1 where that is not sure.
+func (s *score) slower(usual siblings, times, doubts float64) float64 {
+	excess := s.ratio.mean() - usual.ratio
+	seconds := s.typical() * math.Exp(usual.ratio) * (math.Exp(excess) - 1)
+	sure := excess - doubts*slowDoubts*s.ratio.doubt(slowVariance)
+	if seconds < slowLeast || sure < math.Log(times) {
+		return 1
+	}
+	return math.Exp(excess)
+}
+
+// drags is how many times as long they take in the mean, which some of them may decide; 1 where that is not sure.
+func (s *score) drags(usual siblings, doubts float64) float64 {
+	excess := s.extra.mean() - usual.extra.mean()
+	sure := excess - doubts*dragDoubts*math.Hypot(s.extra.doubt(0), usual.extra.doubt(0))
+	took := s.took / s.extra.weight
+	if excess < slowLeast || sure <= 0 || excess >= took {
+		return 1
+	}
+	return took / (took - excess)
 }
 
 // failing is the share that fits the instance's failures, and whether enough is known to say.

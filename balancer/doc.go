@@ -8,9 +8,10 @@
 //
 // # What takes an instance out
 //
-//   - Failures: five in a row, or half of at least ten within ten seconds. UNAVAILABLE, INTERNAL, UNKNOWN and DATA_LOSS are failures;
-//     DEADLINE_EXCEEDED of a unary call is one if the attempt had the call's whole time, or five times what its method usually takes, and in no case less than 50 ms or, of its own time, twice the usual. What the caller did
-//     wrong is a success of the instance; CANCELED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, an orderly drain, and what was never sent count
+//   - Failures: five in a row, however long they take to come, or half of at least ten within ten seconds. UNAVAILABLE, INTERNAL, UNKNOWN
+//     and DATA_LOSS are failures; DEADLINE_EXCEEDED of a unary call is one if the attempt had the call's whole time, or five times what its
+//     method usually takes, and in no case less than 50 ms or, of its own time, twice the usual. What the caller did wrong is a success of
+//     the instance; CANCELED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, an orderly drain, and what was never sent count
 //     for nothing. A connection that fails is gRPC's own business.
 //   - A hang: unary calls have gone unanswered for four times their usual duration (at least 300 ms, at most 800 ms), nothing at all was
 //     heard from the instance meanwhile, and a health check over its own connection is not answered within 500 ms either. An instance
@@ -19,13 +20,17 @@
 //
 // It is probed with grpc.health.v1 Check over its own connection, never with users' calls, after 1 s, 2 s, 4 s and so on up to 10 s, each
 // with a jitter of a fifth, and at once when its connection was made anew. After a good probe a few unary calls are let through, those
-// that may be retried first; when they succeed its share grows from a tenth to all of it within ten seconds.
+// that may be retried first; when they succeed its share grows from a tenth to all of it within ten seconds. Where no such call comes,
+// three good probes do instead, and the first call that fails takes it out again.
+//
+// All this is remembered for a minute when an instance leaves the list, so that a registry that flaps does not make it look new.
 //
 // # What thins an instance
 //
 // Latency and failures are compared with the siblings' median. Each call's duration is compared with what its method usually takes, so
-// that the mix of methods does not matter; only a clear excess counts (half as long again and ten milliseconds; two per cent of failures
-// more than the siblings, and three times as many), and only on enough evidence. A share never falls below two per cent for this, so that a recovery is seen.
+// that the mix of methods does not matter; what counts is what most calls take, and the mean, which the slow calls of one method raise.
+// Only a clear excess counts (half as long again and ten milliseconds; two per cent of failures more than the siblings, and three times as
+// many), and only on enough evidence. A share never falls below two per cent for this, so that a recovery is seen.
 //
 // # Cost
 //

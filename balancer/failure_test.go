@@ -54,6 +54,24 @@ func TestWhichErrorsTakeAnInstanceOut(t *testing.T) {
 	}
 }
 
+// A window of seconds never holds enough calls of it, and what closes it is health checks, which it answers.
+func TestFailingInstanceIsOutHoweverFewItsCalls(t *testing.T) {
+	for name, sick := range map[string]balancertest.Behaviour{"failing": {FailureRate: 1}, "not answering": {Stuck: true}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+				conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
+				load := balancertest.Load{Rate: 0.5, Duration: 2 * time.Minute}
+				load.Run(t.Context(), conn)
+				f.Instance(0).Behave(sick)
+				load.Run(t.Context(), conn)
+				if o := load.Run(t.Context(), conn); o.Failed > 12 {
+					t.Errorf("%d of %d calls fail after two minutes; %+v", o.Failed, o.Calls, balance(f, 0))
+				}
+			})
+		})
+	}
+}
+
 func TestFailingInstanceIsProbedMoreAndMoreSeldomAndComesBackGradually(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
 		conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})

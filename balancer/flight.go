@@ -35,8 +35,8 @@ func (f *flight) finish(info balancer.DoneInfo) {
 		f.child(info)
 	}
 	i, now := f.inst, f.policy.now()
-	if !info.BytesSent && info.Err == nil && f.call != nil {
-		f.call.Unsent(i.id)
+	if !info.BytesSent && f.call != nil {
+		f.unsent(info.Err)
 	}
 	o := judge(info, func() bool { return f.late(now) })
 	if f.report != nil {
@@ -52,6 +52,16 @@ func (f *flight) finish(info balancer.DoneInfo) {
 	}
 	f.inst, f.method, f.call, f.child, f.report = nil, nil, nil, nil, nil
 	f.policy.flights.Put(f)
+}
+
+// unsent takes back an attempt that never was one. Without an error the connection was not up, and the instance may be chosen anew. With
+// one the connection broke just then, or could not take the call in time: another instance may be able to.
+func (f *flight) unsent(err error) {
+	if err == nil {
+		f.call.Unsent(f.inst.id)
+		return
+	}
+	f.call.Attempts.Add(-1)
 }
 
 // account counts the attempt, which was sent, in the traffic of its instance. What is an error does not depend on how much time the attempt

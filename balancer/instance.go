@@ -102,7 +102,7 @@ func newInstance(p *lb, id uint64, address string, in target.Instance) *instance
 	i.share.Store(fullShare)
 	i.base.Store(fullShare)
 	i.factors = factors{weight: 1, zone: 1, recovery: 1, fit: 1}
-	i.begin(false)
+	i.begin(false, 0)
 	return i
 }
 
@@ -115,9 +115,9 @@ func (i *instance) load() float64 {
 	return float64(i.flights.Load()) / float64(max(1, i.base.Load()))
 }
 
-// begin starts a new life of the breaker.
-func (i *instance) begin(halfOpen bool) {
-	b := newBreaker(halfOpen, func(s target.BreakerState) {
+// begin starts a new life of the breaker, with so many failures in a row.
+func (i *instance) begin(halfOpen bool, row int) {
+	b := newBreaker(halfOpen, row, func(s target.BreakerState) {
 		i.state.Store(uint32(s))
 		i.changed.Store(true)
 		i.policy.poke()
@@ -224,7 +224,7 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 		i.score.observe(f.method.observe(x), x)
 	case code == codes.Canceled, code == codes.DeadlineExceeded:
 		// It would have taken longer than this, which says something only if this is long already.
-		if d, known := f.method.against(x); known && d > max(0, i.score.mean()) {
+		if d, known := f.method.against(x); known && d > max(0, i.score.ratio.mean()) {
 			i.score.observe(d, x)
 		}
 	}
@@ -238,8 +238,8 @@ func (i *instance) balance() target.Balance {
 		Breaker: target.BreakerState(i.state.Load()), Factor: float64(i.share.Load()) / fullShare, Why: i.factors.why(),
 		InFlight: int(i.flights.Load()), Ejected: string(i.life.why), EjectedAt: i.life.ejectedAt,
 	}
-	if i.score.weight > 0 {
-		b.Latency = fromLog(i.score.logs / i.score.weight)
+	if n := i.score.ratio.weight; n > 0 {
+		b.Latency = fromLog(i.score.logs / n)
 	}
 	if b.Breaker == target.BreakerOpen {
 		b.Factor = 0

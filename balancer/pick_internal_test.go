@@ -128,16 +128,28 @@ func TestAttemptsOfOneCallGoToDifferentInstances(t *testing.T) {
 }
 
 func TestWhatWasNotSentIsNoAttempt(t *testing.T) {
-	_, cc := stubPolicy(t, 2, `{}`, func(subs []*subConn) balancer.Picker { return &counting{subs: subs} })
-	c := newCall()
-	r := pickFor(t, cc, c)
-	r.Done(balancer.DoneInfo{}) // gRPC found the connection gone
-	if c.Attempts.Load() != 0 {
-		t.Errorf("%d attempts", c.Attempts.Load())
-	}
-	pickFor(t, cc, c).Done(sent)
-	if c.Attempts.Load() != 1 {
-		t.Errorf("%d attempts", c.Attempts.Load())
+	for name, tc := range map[string]struct {
+		end       balancer.DoneInfo
+		elsewhere bool
+	}{
+		"the connection was not up": {},
+		"the connection broke":      {balancer.DoneInfo{Err: status.Error(codes.Unavailable, "transport is closing")}, true},
+		"it took nothing in time":   {balancer.DoneInfo{Err: status.Error(codes.DeadlineExceeded, "")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, cc := stubPolicy(t, 2, `{}`, func(subs []*subConn) balancer.Picker { return &counting{subs: subs} })
+			c := newCall()
+			first := pickFor(t, cc, c)
+			first.Done(tc.end)
+			if c.Attempts.Load() != 0 {
+				t.Errorf("%d attempts", c.Attempts.Load())
+			}
+			second := pickFor(t, cc, c)
+			second.Done(sent)
+			if c.Attempts.Load() != 1 || tc.elsewhere && second.SubConn == first.SubConn {
+				t.Errorf("%d attempts, the last one at another instance: %v", c.Attempts.Load(), second.SubConn != first.SubConn)
+			}
+		})
 	}
 }
 

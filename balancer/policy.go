@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ func (builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConf
 // Build implements balancer.Builder. The policy's goroutine lives until Close.
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
 	p := &lb{
-		cc: cc, opts: opts, epoch: time.Now(), methods: newMethods(), instances: make(map[string]*instance),
+		cc: cc, opts: opts, epoch: time.Now(), methods: newMethods(), instances: make(map[string]*instance), absent: make(map[string]absentee),
 		poked: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	p.flights.New = func() any {
@@ -82,6 +83,7 @@ type lb struct {
 	target    *target.Target
 	instances map[string]*instance // by each of their addresses
 	list      []*instance          // each once
+	absent    map[string]absentee  // by their first address
 	nextID    uint64
 	lists     uint64 // that came so far
 	subs      []*subConn
@@ -140,12 +142,7 @@ func (p *lb) update(cfg *parsed, s resolver.State) (changed bool) {
 			p.list = append(p.list, i)
 		}
 	}
-	for _, i := range old {
-		if i.listed != p.lists && i.unobserve != nil {
-			i.unobserve()
-			i.unobserve = nil
-		}
-	}
+	p.leave(old)
 	p.weigh()
 	for _, i := range p.list {
 		i.mu.Lock()
@@ -153,6 +150,47 @@ func (p *lb) update(cfg *parsed, s resolver.State) (changed bool) {
 		i.mu.Unlock()
 	}
 	return changed
+}
+
+// absentee is an instance that was not well when it left the list.
+type absentee struct {
+	*instance
+	since time.Duration
+}
+
+// rememberedFor is how long what is known of an absentee is kept: a registry that flaps must not make a sick instance look like a new one.
+const rememberedFor = time.Minute
+
+// leave takes leave of the instances that are not in the list any more. The caller holds the lock.
+func (p *lb) leave(old map[string]*instance) {
+	now := p.now()
+	maps.DeleteFunc(p.absent, func(_ string, a absentee) bool { return now-a.since > rememberedFor })
+	for _, i := range old {
+		if i.listed == p.lists {
+			continue
+		}
+		if i.unobserve != nil {
+			i.unobserve()
+			i.unobserve = nil
+		}
+		if !i.closed() || i.share.Load() != i.base.Load() {
+			p.absent[i.address] = absentee{i, now}
+		}
+	}
+}
+
+// known returns what is known of the instance at an address; nil if nothing is. The caller holds the lock.
+func (p *lb) known(address string, in target.Instance, old map[string]*instance) *instance {
+	if i := old[address]; i != nil {
+		return i
+	}
+	a := p.absent[address]
+	delete(p.absent, address)
+	// info is written under both locks, so one is enough to read it.
+	if a.instance == nil || a.info.ID != in.ID || p.now()-a.since > rememberedFor {
+		return nil
+	}
+	return a.instance
 }
 
 // observe finds the client's logger and metrics. The caller holds the lock.
@@ -177,7 +215,7 @@ func (p *lb) instanceOf(ep resolver.Endpoint, old map[string]*instance) *instanc
 	if !ok {
 		in = target.Instance{ID: address, Address: address}
 	}
-	i := old[address]
+	i := p.known(address, in, old)
 	if i == nil || i.listed == p.lists { // another endpoint has it: what was one instance is two
 		p.nextID++
 		i = newInstance(p, p.nextID, address, in)

@@ -1,6 +1,7 @@
 package balancer_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -62,6 +63,34 @@ func TestSickInstanceLosesFourFifthsOfItsShareWithinFiveSecondsAndGetsItBack(t *
 				}
 				if s := share(many); s < 0.7 || s > 1.3 {
 					t.Errorf("its share is %.2f times the fair one after it got well; %+v", s, balance(f, 0))
+				}
+			})
+		})
+	}
+}
+
+func TestInstanceThatIsSlowForOneMethodGetsLess(t *testing.T) {
+	for _, tc := range []struct {
+		part   float64
+		policy string
+	}{{0.1, balancer.RoundRobin}, {0.2, balancer.RoundRobin}, {0.2, balancer.LeastRequest}, {0.5, balancer.RoundRobin}} {
+		t.Run(fmt.Sprintf("%s, %.0f per cent of the calls", tc.policy, 100*tc.part), func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+				well := balancertest.Behaviour{Latency: 5 * time.Millisecond, SlowLatency: 5 * time.Millisecond}
+				for k := range 3 {
+					f.Instance(k).Behave(well)
+				}
+				conn := f.Dial(balancer.Config{Policy: tc.policy})
+				load := balancertest.Load{Rate: 200, Duration: 10 * time.Second, Slow: tc.part}
+				load.Run(t.Context(), conn)
+				f.Instance(0).Behave(balancertest.Behaviour{Latency: well.Latency, SlowLatency: 300 * time.Millisecond})
+				load.Run(t.Context(), conn)
+				if s := f.Shares(func() { load.Run(t.Context(), conn) }); s[0] > 0.12 {
+					t.Errorf("it gets %.2f of the calls; %+v", s[0], balance(f, 0))
+				}
+				f.Instance(0).Behave(well)
+				if took := until(t, conn, load, func() bool { return balance(f, 0).Factor == 1 }); took > 30*time.Second {
+					t.Errorf("it had its share back after %s", took)
 				}
 			})
 		})

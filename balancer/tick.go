@@ -113,11 +113,11 @@ func (i *instance) probed(was target.BreakerState, good bool, now time.Duration)
 	case was == target.BreakerOpen:
 		l.goodProbes = 1
 		l.noticed = target.BreakerHalfOpen
-		i.begin(true)
+		i.begin(true, 0)
 		i.state.Store(uint32(target.BreakerHalfOpen))
 	default:
 		if l.goodProbes++; l.goodProbes >= halfOpenProbes {
-			i.begin(false)
+			i.begin(false, breakerInRow-1) // it has yet to answer a call
 			i.state.Store(uint32(target.BreakerClosed))
 			i.changed.Store(true)
 		}
@@ -141,7 +141,7 @@ func (i *instance) reconnected(now time.Duration, up bool) {
 
 // eject takes an instance out.
 func (p *lb) eject(i *instance, now time.Duration) {
-	i.begin(true) // the old life ends, and with it the outcomes of calls that began in it
+	i.begin(true, 0) // the old life ends, and with it the outcomes of calls that began in it
 	i.state.Store(uint32(target.BreakerOpen))
 	p.follow(i, now)
 }
