@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/target"
@@ -93,6 +94,39 @@ func TestARegistryThatAnswersAtOnceIsBelieved(t *testing.T) {
 		r.pass(time.Minute)
 		r.want("c", "accepted")
 	})
+}
+
+func TestInstancesOfACopyThatServeOutliveARegistryThatKnowsFew(t *testing.T) {
+	dir := t.TempDir()
+	process(t, dir, func(r *cacheRig) { r.answer("a", "b", "c", "d") })
+	process(t, dir, func(r *cacheRig) {
+		r.fail(errors.New("away"))
+		r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c")
+		r.connect(connectivity.TransientFailure, target.HealthUnknown, "d")
+		r.answer("a") // it has restarted empty, and a was quick
+		r.pass(time.Minute)
+		r.want("abc", "held")
+	})
+}
+
+func TestACopyIsAsOldAsTheLastListOfTheRegistry(t *testing.T) {
+	dir := t.TempDir()
+	process(t, dir, func(r *cacheRig) { r.answer("a") })
+	before, err := os.ReadFile(cachedFile(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	process(t, dir, func(r *cacheRig) {
+		r.pass(time.Minute)
+		r.want("a", "cached")
+		r.answer()
+		r.want("a", "held")
+		r.pass(time.Minute)
+	})
+	after, err := os.ReadFile(cachedFile(t, dir))
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the copy was written anew, %v: %s, %s before", err, after, before)
+	}
 }
 
 func TestCopiesThatAreNoneAreNotUsed(t *testing.T) {

@@ -23,18 +23,21 @@
 //     combination.
 //   - An empty answer never leads to an empty list. When no kept instance can be reached any more, this is reported as an error beside
 //     the list.
-//   - When a registry names instances all of which fail their checks, and nothing else is known, those are used.
+//   - When a registry names instances all of which fail their checks, and nothing else is known that can be reached, those are used.
 //   - The list is remembered when the last connection of a target closes or goes idle, for the one that comes next. With Config.CacheDir
-//     it is also kept on disk, for a process that starts while the registry is away.
+//     it is also kept on disk, for a process that starts while the registry is away. The first answer replaces such a list, except for
+//     those instances that connections are up to: they are held like any others.
 //
 // Entries that are invalid, or duplicates by ID or address, are left out one by one. The order of a list is that of the IDs. Connections
 // are given one list per Config.UpdateInterval, after a burst of a few. In a fleet larger than Subset.Above a client connects to a part of
 // it, see [Subset].
 //
-// What was decided is in the metric keelson_resolver_decisions_total, in the log, and in the [target.Decision] of the target's live state:
-// accepted, unchanged, held, removed (few that the registry no longer names have left), confirmed (held instances were let go), gone (none
-// of the held ones can be reached), kept (an error, and a last good list), empty and error (no last good list), failing (all fail their
-// checks, and are used), remembered (an earlier connection's list) and cached (an earlier process's list).
+// What was decided is in the metric keelson_resolver_decisions_total, in the log and in the [target.Decision] of the target's live state:
+// accepted, unchanged, held (also when some are back that were gone), removed (few that the registry no longer names have left), confirmed
+// (held instances were let go), gone (none of the held ones can be reached), kept (an error, and a last good list), empty and error (no
+// last good list), failing (all fail their checks, and are used), remembered (an earlier connection's list) and cached (an earlier
+// process's list). The log does not repeat what it said, tells of a registry that goes on to fail once a minute, and after a burst of
+// twenty has a line in five seconds at most, which says how many were left out.
 //
 // All pauses after errors are jittered and at most 3 s by default.
 package discovery

@@ -150,6 +150,76 @@ func TestInstancesThatAllFailTheirChecksAreUsedWhenNothingElseIsKnown(t *testing
 	})
 }
 
+func TestInstancesThatAllFailTheirChecksAreReplacedByOthersThatDo(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		failing := func(names ...string) { r.update(discovery.Update{Failing: list(names...).Instances}) }
+		failing("a", "b")
+		r.want("ab", "failing")
+		r.connect(connectivity.Ready, target.HealthServing, "a")
+		failing("c", "d")
+		r.want("abcd", "held")
+		if d := r.targets.Lookup(dialled).Decision(); !strings.Contains(d.Reason, "all 2 instances fail their checks") {
+			t.Errorf("reason: %s", d.Reason)
+		}
+		r.update(discovery.Update{Unchanged: true})
+		if d := r.targets.Lookup(dialled).Decision(); !strings.Contains(d.Reason, "all 2 instances fail their checks") {
+			t.Errorf("reason: %s", d.Reason)
+		}
+		r.connect(connectivity.Ready, target.HealthServing, "c")
+		one := list("d")
+		one.Failing = list("c").Instances
+		r.update(one) // a and c serve, whatever their checks say
+		r.want("acd", "held")
+	})
+}
+
+func TestInstancesThatFailTheirChecksAreUsedWhenTheOthersAreGone(t *testing.T) {
+	for name, late := range map[string]bool{"known before": false, "heard of later": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				r.answer("a", "b")
+				r.connect(connectivity.TransientFailure, target.HealthUnknown, "a", "b")
+				next := discovery.Update{Failing: list("c", "d").Instances}
+				if late {
+					r.update(discovery.Update{})
+					r.pass(time.Minute)
+					r.want("ab", "gone")
+					r.update(next)
+					r.want("abcd", "failing")
+				} else {
+					r.update(next)
+					r.want("ab", "held")
+				}
+				r.pass(time.Minute)
+				r.want("cd", "confirmed")
+			})
+		})
+	}
+}
+
+func TestInstancesThatAreBackAreNotCalledGone(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.answer("a", "b")
+		a := r.targets.Lookup(dialled).Live(list("a").Instances[0].Address).Track()
+		a.Set(connectivity.TransientFailure, target.HealthUnknown)
+		r.answer()
+		for range 2 {
+			r.pass(time.Minute)
+			r.want("ab", "gone")
+			r.answer()
+			r.want("ab", "gone")
+			r.update(discovery.Update{Unchanged: true})
+			if d := r.targets.Lookup(dialled).Decision(); !strings.Contains(d.Reason, "none of the 2 known before") {
+				t.Errorf("reason: %s", d.Reason)
+			}
+			a.Set(connectivity.Ready, target.HealthServing)
+			r.pass(time.Second)
+			r.want("ab", "held")
+			a.Set(connectivity.TransientFailure, target.HealthUnknown)
+		}
+	})
+}
+
 func TestAnAnswerWithoutAChangeRefreshesTheList(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.answer("a")

@@ -2,7 +2,9 @@ package discovery
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/resolver"
@@ -60,10 +62,14 @@ type list struct {
 	look    func(target.Instance) evidence
 	entries []entry
 	// fresh is false while the entries are not an answer of this watch: remembered, cached, or failing their checks. The first answer that
-	// is neither empty nor stale replaces them.
+	// is neither empty nor stale replaces those to which no connection is up.
 	fresh bool
+	// failing is true while the last answer named but instances that fail their checks, and they are in effect.
+	failing bool
 	// emptied is true while the last answer was empty.
 	emptied bool
+	// gone is true while, moreover, no connection to any entry is of use.
+	gone bool
 }
 
 // evidence is what is known of an instance by its own connections.
@@ -75,15 +81,37 @@ const (
 	evidenceDown                 // no connection is of use
 )
 
-// answer takes the registry's answer, sorted and free of duplicates, and reports what became of it.
-func (l *list) answer(now time.Time, next []entry, stale bool) decision {
-	l.emptied = len(next) == 0
-	if len(l.entries) == 0 || !l.fresh && len(next) > 0 && !stale {
-		return l.replace(next)
+// answer takes the registry's answer, sorted and free of duplicates, and reports what became of it. Instances that fail their checks are
+// taken when there are no others, and none in effect that is of use.
+func (l *list) answer(now time.Time, a answer) decision {
+	next, failed := a.entries, l.failing
+	l.failing = len(next) == 0 && len(a.failing) > 0 && (l.failing || l.gone || len(l.entries) == 0)
+	if l.failing {
+		next = a.failing
 	}
+	if l.emptied = len(next) == 0; l.emptied && l.gone {
+		return decisionGone
+	}
+	l.gone = false
+	if !l.fresh && !l.emptied && a.stale == "" && !l.failing {
+		l.entries = slices.DeleteFunc(slices.Clone(l.entries), func(e entry) bool { return l.look(e.inst) != evidenceUp })
+	}
+	merged, doubted := l.merge(now, next, a.stale != "")
+	d := l.replace(merged)
+	switch {
+	case l.failing && !failed:
+		return decisionFailing
+	case doubted:
+		return decisionHeld
+	}
+	return d
+}
+
+// merge adds to the answer what it takes away and what stays for now, and reports whether some of that is doubted.
+func (l *list) merge(now time.Time, next []entry, stale bool) (merged []entry, doubted bool) {
 	missing := l.missing(next, stale)
 	many := 2*len(missing) >= len(l.entries)
-	merged, doubted := slices.Clone(next), false
+	merged = slices.Clone(next)
 	for _, e := range missing {
 		e.miss(now, many, stale)
 		if e.doubted || !l.left(now, e) {
@@ -92,11 +120,7 @@ func (l *list) answer(now time.Time, next []entry, stale bool) decision {
 		}
 	}
 	slices.SortFunc(merged, compareEntries)
-	d := l.replace(merged)
-	if doubted {
-		return decisionHeld
-	}
-	return d
+	return merged, doubted
 }
 
 // miss notes that an answer does not name the instance.
@@ -139,9 +163,12 @@ func (l *list) replace(next []entry) decision {
 		return decisionEmpty
 	}
 	same := slices.EqualFunc(l.entries, next, entry.equal)
-	wasFresh := l.fresh
-	l.entries, l.fresh = next, true
-	if same && wasFresh {
+	known := l.fresh || l.failing
+	l.entries = next
+	if !l.emptied {
+		l.fresh = !l.failing
+	}
+	if same && known {
 		return decisionUnchanged
 	}
 	return decisionAccepted
@@ -178,7 +205,7 @@ func (l *list) missing(next []entry, stale bool) []entry {
 }
 
 // confirm drops the absent entries whose time is over. While the last answer was empty nothing is dropped; it then reports whether
-// everything is gone.
+// everything is gone, and when that is no longer so, that the entries are held.
 func (l *list) confirm(now time.Time) decision {
 	alive := l.someDoubtedServe()
 	var keep []entry
@@ -194,9 +221,13 @@ func (l *list) confirm(now time.Time) decision {
 			d = decisionConfirmed
 		}
 	}
-	switch {
-	case l.emptied && usable == 0 && len(l.entries) > 0:
+	switch gone := l.emptied && usable == 0 && len(l.entries) > 0; {
+	case gone && !l.gone:
+		l.gone = true
 		return decisionGone
+	case !gone && l.gone:
+		l.gone = false
+		return decisionHeld
 	case len(keep) == len(l.entries) || len(keep) == 0:
 		return decisionUnchanged
 	}
@@ -232,4 +263,44 @@ func (l *list) countHeld() int {
 		}
 	}
 	return n
+}
+
+// change says in words what a list has that the one before had not, and the other way around; "" when nothing changed. Both are sorted.
+func change(before, after []entry) string {
+	var added, left, changed []string
+	for len(before)+len(after) > 0 {
+		order := 0
+		switch {
+		case len(before) == 0:
+			order = 1
+		case len(after) == 0:
+			order = -1
+		default:
+			order = compareEntries(before[0], after[0])
+		}
+		switch {
+		case order > 0:
+			added, after = append(added, after[0].inst.ID), after[1:]
+		case order < 0:
+			left, before = append(left, before[0].inst.ID), before[1:]
+		default:
+			if !before[0].sameToGRPC(after[0]) {
+				changed = append(changed, after[0].inst.ID)
+			}
+			before, after = before[1:], after[1:]
+		}
+	}
+	return names("; added", added) + names("; left", left) + names("; changed", changed)
+}
+
+// names lists some of the IDs.
+func names(what string, ids []string) string {
+	const most = 5
+	switch n := len(ids); {
+	case n == 0:
+		return ""
+	case n > most:
+		return fmt.Sprintf("%s %s and %d more", what, strings.Join(ids[:most], ", "), n-most)
+	}
+	return what + " " + strings.Join(ids, ", ")
 }

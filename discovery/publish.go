@@ -15,7 +15,7 @@ type publication struct {
 	err error
 }
 
-// publish puts the list into effect for all connections and makes the decision visible.
+// publish puts the list into effect for all connections and makes the decision visible. Nobody else writes to w.pub.
 func (w *watch) publish(d decision, reason string, err error) {
 	name := w.state.Name()
 	effective := w.subset.pick(w.list.entries)
@@ -24,7 +24,7 @@ func (w *watch) publish(d decision, reason string, err error) {
 		list[i] = target.Entry{Instance: effective[i].inst, Held: effective[i].held()}
 	}
 	w.state.Apply(list)
-	w.decided(d, reason)
+	w.decided(d, reason+change(w.pub.known, w.list.entries))
 	w.met.instances.WithLabelValues(name).Set(float64(len(effective)))
 	w.met.known.WithLabelValues(name).Set(float64(len(w.list.entries)))
 	w.met.held.WithLabelValues(name).Set(float64(w.list.countHeld()))
@@ -45,24 +45,7 @@ func (w *watch) decided(d decision, reason string) {
 	if !w.good.IsZero() {
 		w.met.lastGood.WithLabelValues(name).Set(float64(w.good.UnixMilli()) / 1e3)
 	}
-	w.note(d, reason)
-}
-
-// note logs a decision; the same one for the same reason is logged once. That nothing has changed is news only when the registry failed
-// before.
-func (w *watch) note(d decision, reason string) {
-	line := string(d) + reason
-	if line == w.noted || d == decisionUnchanged && !w.failing {
-		return
-	}
-	w.noted, w.failing = line, d == decisionKept
-	log := w.opts.log.With("target", w.state.Name(), "decision", string(d), "reason", reason)
-	switch d {
-	case decisionAccepted, decisionUnchanged, decisionRemoved, decisionConfirmed, decisionRemembered:
-		log.Info("resolver decided")
-	default:
-		log.Warn("resolver decided")
-	}
+	w.log.decided(d, reason)
 }
 
 // save offers the list in effect to be written, when it is an answer of the registry.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -76,6 +77,8 @@ type Registration struct {
 	opts   options
 	met    registrationMetrics
 
+	logged time.Time // when the log was told last; Run's alone
+
 	mu    sync.Mutex
 	state State
 	err   error
@@ -115,6 +118,8 @@ func (r *Registration) Healthy(context.Context) error {
 // DeregisterTimeout at the longest, even if the driver does not come back; its error is the only one that Run returns, and it is no reason
 // to stop a drain. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
+	var ended atomic.Pointer[time.Time]
+	defer context.AfterFunc(ctx, func() { now := time.Now(); ended.Store(&now) })()
 	r.met.registered.WithLabelValues(r.in.Service).Set(0)
 	b := backoff{min: r.cfg.MinBackoff, max: r.cfg.MaxBackoff}
 	for ctx.Err() == nil && r.register(ctx) {
@@ -126,22 +131,30 @@ func (r *Registration) Run(ctx context.Context) error {
 			pause(ctx, b.next())
 		}
 	}
-	err := r.deregister(ctx)
+	left := r.cfg.DeregisterTimeout
+	if at := ended.Load(); at != nil { // what was under way has used some of it
+		left -= time.Since(*at)
+	}
+	err := r.deregister(ctx, left)
 	r.set(StateEnded, nil)
 	return err
 }
 
-// register tries until it succeeds or ctx ends.
+// register tries until it succeeds or ctx ends. An attempt that is under way by then may end by itself for a while: the registry may have
+// received it, and what it does not do before the deregistration it does after it.
 func (r *Registration) register(ctx context.Context) bool {
 	b := backoff{min: r.cfg.MinBackoff, max: r.cfg.MaxBackoff}
+	begun, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.cfg.DeregisterTimeout/2, cancel) })()
 	for {
-		err := r.attempt(ctx, "register", r.driver.Register)
+		err := r.attempt(begun, "register", r.driver.Register)
+		if ctx.Err() != nil {
+			return false
+		}
 		if err == nil {
 			r.set(StateRegistered, nil)
 			return true
-		}
-		if ctx.Err() != nil {
-			return false
 		}
 		r.set(StateDegraded, fmt.Errorf("register %s: %w", r.in.ID, err))
 		if !pause(ctx, b.next()) {
@@ -198,8 +211,8 @@ func (r *Registration) count(op string, err error) {
 }
 
 // deregister gives the driver its time and no more: the goroutine outlives the call only if the driver breaks its contract.
-func (r *Registration) deregister(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.DeregisterTimeout)
+func (r *Registration) deregister(ctx context.Context, left time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- r.driver.Deregister(ctx, r.in) }()
@@ -238,7 +251,14 @@ func (r *Registration) set(s State, err error) {
 		gauge = 1
 	}
 	r.met.registered.WithLabelValues(r.in.Service).Set(gauge)
-	r.tell(s, err)
+	// A registry that goes on to fail, in ever other words, is told of once in a while.
+	if now := time.Now(); before != s || beforeErr == nil || r.logged.IsZero() || now.Sub(r.logged) >= failedAgain {
+		r.logged = now
+		r.tell(s, err)
+	}
+	if r.opts.onState != nil {
+		r.opts.onState(s, err)
+	}
 }
 
 func (r *Registration) tell(s State, err error) {
@@ -247,8 +267,5 @@ func (r *Registration) tell(s State, err error) {
 		log.Warn("registration changed", "error", err)
 	} else {
 		log.Info("registration changed")
-	}
-	if r.opts.onState != nil {
-		r.opts.onState(s, err)
 	}
 }

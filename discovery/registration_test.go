@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -189,6 +190,74 @@ func TestStopBeforeRegistrationDeregisters(t *testing.T) {
 		// An attempt that failed may have reached the registry all the same.
 		if want := []string{"register", "deregister"}; !slices.Equal(calls, want) {
 			t.Errorf("calls %v, want %v", calls, want)
+		}
+	})
+}
+
+// A registry that is slow does what it received also when nobody waits for it any more.
+func TestWhatWasBeingRegisteredAtTheEndIsDeregistered(t *testing.T) {
+	for name, tt := range map[string]struct{ register, deregister time.Duration }{
+		"soon": {300 * time.Millisecond, 0}, "when half of the time is over": {time.Hour, 900 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &memory{}
+				received := func(ctx context.Context, in discovery.Instance) error {
+					done := make(chan error, 1)
+					time.AfterFunc(tt.register, func() { done <- m.Register(ctx, in) })
+					select {
+					case err := <-done:
+						return err
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				asked := false
+				deregister := func(ctx context.Context, in discovery.Instance) error {
+					asked = true
+					<-time.After(tt.deregister)
+					return errors.Join(ctx.Err(), m.Deregister(ctx, in))
+				}
+				_, stop := registration(t, stubRegistrar{received, m.Check, deregister})
+				start := time.Now()
+				if err := stop(); err != nil || !asked {
+					t.Errorf("Run: %v; deregistered: %v", err, asked)
+				}
+				if took := time.Since(start); took > discovery.DefaultDeregisterTimeout {
+					t.Errorf("took %s of virtual time", took)
+				}
+				<-time.After(time.Minute)
+				if m.has(one.ID) {
+					t.Error("registered after the end")
+				}
+				<-time.After(2 * time.Hour)
+			})
+		})
+	}
+}
+
+func TestAFailureInEverNewWordsIsLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var told []string
+		attempts := 0
+		fail := func(context.Context, discovery.Instance) error {
+			attempts++
+			return fmt.Errorf("read tcp 127.0.0.1:%d: connection reset by peer", 30000+attempts)
+		}
+		_, stop := registration(t, stubRegistrar{fail, fail, func(context.Context, discovery.Instance) error { return nil }},
+			discovery.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+			discovery.WithOnState(func(_ discovery.State, err error) { told = append(told, fmt.Sprint(err)) }))
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if n := strings.Count(log.String(), "connection reset"); n < 55 || n > 62 {
+			t.Errorf("logged %d times in an hour", n)
+		}
+		if last := fmt.Sprint(30000 + attempts); !strings.Contains(told[len(told)-1], last) {
+			t.Errorf("readiness heard %q last, want %s in it", told[len(told)-1], last)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
 	})
 }

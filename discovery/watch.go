@@ -25,7 +25,8 @@ type watch struct {
 	met    resolverMetrics
 	state  *target.Target
 	cache  cacheFile
-	saver  *saver        // nil without a cache
+	saver  *saver // nil without a cache
+	log    *journal
 	events chan event    // from the source's goroutine to decide's
 	cancel func()        // ends all
 	done   chan struct{} // closed when all have ended
@@ -36,9 +37,7 @@ type watch struct {
 	good    time.Time // when the registry last gave a list
 	saved   time.Time // when a list was last handed to the saver
 	looked  bool      // whether the cache was read
-	size    int       // of the last answer
-	noted   string    // what was logged last
-	failing bool      // that was an error of the registry
+	last    answer    // of the registry
 	goneErr error     // why calls fail while every instance is gone
 
 	mu   sync.Mutex
@@ -57,7 +56,7 @@ func (w *watch) start(remembered []entry) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.done, w.events = cancel, make(chan struct{}), make(chan event)
 	w.list.hold, w.list.leave, w.list.look = w.cfg.Hold, w.cfg.RemovalDelay, w.look
-	w.subset.cfg = w.cfg.Subset
+	w.subset.cfg, w.log = w.cfg.Subset, newJournal(w.opts.log, w.state.Name())
 	if len(remembered) > 0 {
 		w.list.adopt(remembered)
 		w.publish(decisionRemembered, "the registry has not answered yet", nil)
@@ -150,26 +149,23 @@ func (w *watch) answered(a answer) {
 	for _, d := range a.drops {
 		w.met.dropped.WithLabelValues(w.state.Name(), d.reason).Inc()
 	}
-	if len(a.drops) > 0 {
-		w.opts.log.Warn("registry entries left out", "target", w.state.Name(), "dropped", len(a.drops), "error", a.reason())
-	}
+	w.log.dropped(a)
 	if len(a.entries) == 0 {
 		w.recall("the registry names no instance")
 	}
-	now := time.Now()
-	w.size = len(a.entries)
-	if w.size > 0 {
+	w.last = a
+	w.take()
+}
+
+// take puts the last answer into effect.
+func (w *watch) take() {
+	now, a := time.Now(), w.last
+	d := w.list.answer(now, a)
+	if !w.list.emptied {
 		w.good, w.goneErr = now, nil
 	}
-	if w.size == 0 && len(w.list.entries) == 0 && len(a.failing) > 0 {
-		w.list.adopt(a.failing)
-		w.publish(decisionFailing, fmt.Sprintf("%s: all %d instances fail their checks; they are used, as no others are known",
-			w.src.name(), len(a.failing)), nil)
-		return
-	}
-	d := w.list.answer(now, a.entries, a.stale != "")
 	err := w.nothing(d, a)
-	w.publish(d, w.describe(a, err), err)
+	w.publish(d, w.describe(err), err)
 	if d != decisionUnchanged {
 		w.save(now)
 	}
@@ -182,25 +178,23 @@ func (w *watch) nothing(d decision, a answer) error {
 		return fmt.Errorf("no usable instance of %s: %w", w.src.name(), a.reason())
 	case d == decisionEmpty:
 		return fmt.Errorf("no instance of %s is registered", w.src.name())
-	case w.size == 0:
-		return w.goneErr
 	}
-	return nil
+	return w.goneErr
 }
 
 // again notes that the registry has answered, and that nothing has changed.
 func (w *watch) again(stale string) {
 	now := time.Now()
-	if stale == "" {
+	if w.last.stale = stale; stale == "" {
 		w.list.sure(now)
 	}
-	if w.size > 0 {
+	if !w.list.emptied {
 		w.good = now
 		if now.Sub(w.saved) >= saveAgain {
 			w.save(now)
 		}
 	}
-	w.decided(decisionUnchanged, fmt.Sprintf("%s: %d instances", w.src.name(), w.size))
+	w.decided(decisionUnchanged, w.describe(w.goneErr))
 }
 
 func (w *watch) staleness(why string) {
@@ -211,12 +205,16 @@ func (w *watch) staleness(why string) {
 	w.met.stale.WithLabelValues(w.state.Name()).Set(value)
 }
 
-func (w *watch) describe(a answer, err error) string {
+// describe says what the registry answered last, and what became of it.
+func (w *watch) describe(err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	s := fmt.Sprintf("%s: %d instances", w.src.name(), len(a.entries))
-	if len(a.failing) > 0 {
+	a, s := w.last, fmt.Sprintf("%s: %d instances", w.src.name(), len(w.last.entries))
+	switch {
+	case w.list.failing:
+		s = fmt.Sprintf("%s: all %d instances fail their checks; they are used, as no others are known", w.src.name(), len(a.failing))
+	case len(a.failing) > 0:
 		s = fmt.Sprintf("%s, %d that fail their checks", s, len(a.failing))
 	}
 	if a.stale != "" {
@@ -264,17 +262,21 @@ func (w *watch) recall(why string) bool {
 }
 
 func (w *watch) confirm() {
-	d := w.list.confirm(time.Now())
-	switch d {
+	switch d := w.list.confirm(time.Now()); d {
 	case decisionConfirmed, decisionRemoved:
-		w.publish(d, fmt.Sprintf("%s: %d instances", w.src.name(), len(w.list.entries)), nil)
+		w.publish(d, w.describe(nil), nil)
 		w.save(time.Now())
+	case decisionHeld: // some are back that were gone
+		w.goneErr = nil
+		w.publish(d, w.describe(nil), nil)
 	case decisionGone:
-		if w.goneErr == nil {
-			w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before has a usable connection",
-				w.src.name(), len(w.list.entries))
-			w.publish(d, w.goneErr.Error(), w.goneErr)
+		if len(w.last.failing) > 0 {
+			w.take()
+			return
 		}
+		w.goneErr = fmt.Errorf("no instance of %s is registered, and none of the %d known before has a usable connection",
+			w.src.name(), len(w.list.entries))
+		w.publish(d, w.goneErr.Error(), w.goneErr)
 	}
 }
 
