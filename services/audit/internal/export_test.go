@@ -13,4 +13,10 @@ func OpenPage(q repository.Query, token string) (int64, error) {
 	openPage(&q, token, &v)
 	return q.After, v.err()
 }
+
+// WithMetrics registers the metrics.
+func WithMetrics(r prometheus.Registerer) (Option, error) {
+	m, err := newInstruments(r)
+	return withInstruments(m), err
+}
 func RegisterMetrics(r prometheus.Registerer) error { _, err := newInstruments(r); return err }

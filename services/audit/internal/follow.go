@@ -3,6 +3,7 @@ package internal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"strconv"
@@ -95,7 +96,11 @@ type outcome[T any] struct {
 func (h *Handler) Follow(stream followStream) error {
 	h.metrics.consumers.Inc()
 	defer h.metrics.consumers.Dec()
-	f, err := h.startFollow(stream)
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	in := make(chan followRequest)
+	go receiveInto(ctx, stream, in)
+	f, err := h.startFollow(ctx, in)
 	if err == nil {
 		err = f.serve(stream)
 	}
@@ -107,22 +112,17 @@ func (h *Handler) Follow(stream followStream) error {
 	return err
 }
 
-// startFollow reads the first message and finds where to begin.
-func (h *Handler) startFollow(stream followStream) (*follower, error) {
-	req, err := stream.Recv()
-	if err != nil && !errors.Is(err, io.EOF) {
+// startFollow waits for the first message and finds where to begin.
+func (h *Handler) startFollow(ctx context.Context, in chan followRequest) (*follower, error) {
+	start, err := h.awaitStart(ctx, in)
+	if err != nil {
 		return nil, err
 	}
-	start := req.GetStart()
-	if start == nil {
-		return nil, invalid("start", "the first message must be start")
-	}
-	ctx := stream.Context()
 	f := &follower{
 		Handler: h, ctx: ctx, draining: h.draining(ctx), named: start.GetConsumer() != "",
 		consumer: repository.Consumer{Name: start.GetConsumer(), Position: start.GetAfterPosition()},
 		window:   defaultWindow,
-		in:       make(chan followRequest), out: make(chan *auditv1.FollowResponse), sent: make(chan error, 1),
+		in:       in, out: make(chan *auditv1.FollowResponse), sent: make(chan error, 1),
 		loaded: make(chan outcome[[]repository.Change], 1), stored: make(chan outcome[int64], 1),
 		expires: time.Now().Add(h.follow.MaxAge - rand.N(h.follow.MaxAge/10+1)),
 	}
@@ -132,22 +132,43 @@ func (h *Handler) startFollow(stream followStream) (*follower, error) {
 	return f, f.open(ctx)
 }
 
-// open finds the consumer, and that the history reaches to where it is.
+// awaitStart returns the first message, for which a client has as long as for an
+// acknowledgement.
+func (h *Handler) awaitStart(ctx context.Context, in <-chan followRequest) (*auditv1.FollowRequest_Start, error) {
+	limit := time.NewTimer(h.follow.AckTimeout)
+	defer limit.Stop()
+	select {
+	case req := <-in:
+		if req.end != nil && !errors.Is(req.end, io.EOF) {
+			return nil, req.end
+		}
+		if req.GetStart() == nil {
+			return nil, invalid("start", "the first message must be start")
+		}
+		return req.GetStart(), nil
+	case <-limit.C:
+		return nil, invalid("start", fmt.Sprintf("must come at once, as the first message; nothing came for %s", h.follow.AckTimeout))
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// open finds the consumer, or that the history reaches to where it is to begin.
 func (f *follower) open(ctx context.Context) error {
+	after := f.consumer.Position
 	head, err := f.store.Head(ctx)
+	switch {
+	case err != nil:
+	case f.named:
+		f.consumer, err = f.store.Open(ctx, f.consumer.Name, after)
+	case after > head:
+		err = repository.ErrAhead
+	}
+	if errors.Is(err, repository.ErrAhead) {
+		return positionUnknown(after, head)
+	}
 	if err != nil {
 		return err
-	}
-	if f.consumer.Position > head {
-		return positionUnknown(f.consumer.Position, head)
-	}
-	if f.named {
-		if f.consumer, err = f.store.Open(ctx, f.consumer.Name, f.consumer.Position); err != nil {
-			return err
-		}
-		if f.consumer.Position > head {
-			return positionUnknown(f.consumer.Position, head)
-		}
 	}
 	f.last, f.acked, f.told = f.consumer.Position, f.consumer.Position, f.consumer.Position
 	return nil
@@ -169,7 +190,6 @@ func (f *follower) serve(stream followStream) error {
 	defer f.work.Wait()
 	defer cancel()
 	f.ctx = ctx
-	go receiveInto(ctx, stream, f.in)
 	go sendFrom(ctx, stream, f.out, f.sent)
 	err := f.offer(&auditv1.FollowResponse{Message: &auditv1.FollowResponse_Started_{Started: &auditv1.FollowResponse_Started{
 		Consumer: f.consumer.Name, AfterPosition: f.consumer.Position, Window: int32(f.window), //nolint:gosec // at most maxWindow

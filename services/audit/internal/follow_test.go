@@ -1,6 +1,7 @@
 package internal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
+	"github.com/keelson-dev/keelson/keelsontest"
 	auditv1 "github.com/keelson-dev/keelson/services/audit/api/audit/v1"
 	"github.com/keelson-dev/keelson/services/audit/internal"
 	"github.com/keelson-dev/keelson/services/audit/repository"
@@ -226,6 +229,53 @@ func TestANewStreamTakesAConsumerOver(t *testing.T) {
 	}
 }
 
+// busy is a store on which, whenever a stream has looked where the history ends,
+// the consumer's stream at another instance is handed the next change and
+// acknowledges it.
+type busy struct{ repository.Store }
+
+func (b *busy) Head(ctx context.Context) (int64, error) {
+	head, err := b.Store.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	l, err := b.Acquire(ctx, "test", time.Minute)
+	if err != nil {
+		return 0, err
+	}
+	changes := []repository.Change{{Kind: repository.KindCreated, UserUID: fmt.Sprint("uid-", head)}}
+	if _, err := b.Append(ctx, repository.Batch{Fence: l.Fence, From: l.State, Changes: changes, Generation: 1}, time.Minute); err != nil {
+		return 0, err
+	}
+	return head, b.Acknowledge(ctx, repository.Consumer{Name: "mail", Session: 1, Position: head + 1})
+}
+
+func TestAConsumerIsTakenOverWhileItGoesOn(t *testing.T) {
+	store := longHistory(t, 3)
+	follow(t, serve(t, store, newDirectory(), internal.FollowConfig{}), &auditv1.FollowRequest_Start{Consumer: "mail"})
+	h := internal.NewHandler(&busy{store}, newDirectory(), internal.UsersConfig{}, internal.FollowConfig{}) // its tail does not run
+	conn, _ := keelsontest.Start(t, func(s *keelson.Service) { auditv1.RegisterAuditServiceServer(s, h) })
+	if _, started := follow(t, auditv1.NewAuditServiceClient(conn), &auditv1.FollowRequest_Start{Consumer: "mail"}); started.GetAfterPosition() != 4 {
+		t.Errorf("it goes on after %d; want 4, which was acknowledged a moment ago", started.GetAfterPosition())
+	}
+}
+
+func TestAKnownConsumerGoesOnWhateverItIsTold(t *testing.T) {
+	c := serve(t, longHistory(t, 3), newDirectory(), internal.FollowConfig{})
+	for _, after := range []int64{2, 0, 99} {
+		if _, started := follow(t, c, &auditv1.FollowRequest_Start{Consumer: "mail", AfterPosition: after}); started.GetAfterPosition() != 2 {
+			t.Errorf("told to begin after %d, it goes on after %d; want 2", after, started.GetAfterPosition())
+		}
+	}
+}
+
+func TestAStreamThatSaysNothingIsEnded(t *testing.T) {
+	c := serve(t, newStore(t), newDirectory(), internal.FollowConfig{AckTimeout: 10 * time.Millisecond})
+	s := wantOK[grpc.BidiStreamingClient[auditv1.FollowRequest, auditv1.FollowResponse]](t)(c.Follow(soon(t)))
+	_, err := s.Recv()
+	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST", "start")
+}
+
 func TestAStreamWithoutANameBeginsWhereItIsTold(t *testing.T) {
 	c := serve(t, longHistory(t, 5), newDirectory(), internal.FollowConfig{})
 	for range 2 {
@@ -262,6 +312,7 @@ func TestFollowRefusesWhatIsWrong(t *testing.T) {
 		{"a position that is none", "ack.position", codes.InvalidArgument, "INVALID_REQUEST", []*auditv1.FollowRequest{start, ack(0)}},
 		{"a bad name", "start.consumer", codes.InvalidArgument, "INVALID_REQUEST", []*auditv1.FollowRequest{begin(&auditv1.FollowRequest_Start{Consumer: "a b"})}},
 		{"a negative position", "start.after_position", codes.InvalidArgument, "INVALID_REQUEST", []*auditv1.FollowRequest{begin(&auditv1.FollowRequest_Start{AfterPosition: -1})}},
+		{"a consumer that begins after the last", "", codes.OutOfRange, "POSITION_UNKNOWN", []*auditv1.FollowRequest{begin(&auditv1.FollowRequest_Start{Consumer: "mail", AfterPosition: 6})}},
 		{"a position after the last", "", codes.OutOfRange, "POSITION_UNKNOWN", []*auditv1.FollowRequest{begin(&auditv1.FollowRequest_Start{AfterPosition: 6})}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -62,11 +62,11 @@ func queryOf(req *auditv1.ListChangesRequest) (repository.Query, error) {
 	q := repository.Query{UserID: strings.TrimPrefix(req.GetUser(), userNames), Limit: defaultPageSize}
 	q.From = timeOf("start_time", req.GetStartTime(), &v)
 	q.To = timeOf("end_time", req.GetEndTime(), &v)
+	if req.GetEndTime().IsValid() && !startOf(req).Before(req.GetEndTime().AsTime()) {
+		v.add("end_time", "must be after start_time")
+	}
 	if n := int(req.GetPageSize()); n > 0 {
 		q.Limit = min(n, maxPageSize)
-	}
-	if !q.To.IsZero() && !q.From.Before(q.To) {
-		v.add("end_time", "must be after start_time")
 	}
 	switch strings.Join(strings.Fields(req.GetOrderBy()), " ") {
 	case "", "position":
@@ -79,6 +79,15 @@ func queryOf(req *auditv1.ListChangesRequest) (repository.Query, error) {
 		openPage(&q, req.GetPageToken(), &v)
 	}
 	return q, v.err()
+}
+
+// startOf is when the time range of a request begins, at the latest the first
+// time that there is.
+func startOf(req *auditv1.ListChangesRequest) time.Time {
+	if !req.GetStartTime().IsValid() {
+		return time.Time{}
+	}
+	return req.GetStartTime().AsTime()
 }
 
 // timeOf is the time in microseconds, as the history has it: rounded up, so that

@@ -64,6 +64,7 @@ func TestPagesHoldEachChangeOnce(t *testing.T) {
 	at := func(minutes int) *timestamppb.Timestamp {
 		return timestamppb.New(noon.Add(time.Duration(minutes) * time.Minute))
 	}
+	nanos := func(n int64) *timestamppb.Timestamp { return timestamppb.New(noon.Add(time.Duration(n))) }
 	for _, test := range []struct {
 		name string
 		req  *auditv1.ListChangesRequest
@@ -73,6 +74,7 @@ func TestPagesHoldEachChangeOnce(t *testing.T) {
 		{"a user", &auditv1.ListChangesRequest{User: "users/bert"}, []int64{2, 5, 8, 11}},
 		{"a user, newest first", &auditv1.ListChangesRequest{User: "users/bert", OrderBy: " position  desc "}, []int64{11, 8, 5, 2}},
 		{"a time", &auditv1.ListChangesRequest{StartTime: at(3), EndTime: at(6)}, []int64{4, 5, 6}},
+		{"a time shorter than those of the history", &auditv1.ListChangesRequest{StartTime: nanos(1), EndTime: nanos(2)}, nil},
 		{"a user and a time", &auditv1.ListChangesRequest{User: "users/anna", StartTime: at(3), EndTime: at(7), OrderBy: "position"}, []int64{4, 7}},
 		{"nobody", &auditv1.ListChangesRequest{User: "users/nobody"}, nil},
 	} {
@@ -118,6 +120,7 @@ func TestListsRefuseWhatIsWrong(t *testing.T) {
 		{"no name of a user", "user", &auditv1.ListChangesRequest{User: "anna"}},
 		{"an order that there is not", "order_by", &auditv1.ListChangesRequest{OrderBy: "user"}},
 		{"a time that ends before it starts", "end_time", &auditv1.ListChangesRequest{StartTime: timestamppb.New(noon), EndTime: timestamppb.New(noon)}},
+		{"a time that ends before all times", "end_time", &auditv1.ListChangesRequest{EndTime: timestamppb.New(time.Time{})}},
 		{"a time that is none", "start_time", &auditv1.ListChangesRequest{StartTime: &timestamppb.Timestamp{Seconds: 1 << 60}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

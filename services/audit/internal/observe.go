@@ -101,7 +101,10 @@ func (p *page) see(u *userv1.User, purged bool) {
 	before, known := p.known[now.UID]
 	change := repository.Change{UserID: now.ID, UserUID: now.UID, UserETag: now.ETag, Inferred: p.inferred}
 	switch {
-	case purged && !known && p.inferred: // it came and went unseen
+	case purged && !known: // it came and went unseen, or this was told before
+		if !p.inferred {
+			p.repeats++
+		}
 		return
 	case purged:
 		change.Kind = repository.KindPurged

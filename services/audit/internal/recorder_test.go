@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson/errs"
@@ -21,10 +23,10 @@ import (
 )
 
 // record runs a recorder until stop is called.
-func record(store repository.Ledger, users userv1.UserServiceClient, owner string) (stop func()) {
+func record(store repository.Ledger, users userv1.UserServiceClient, owner string, opts ...internal.Option) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	r := internal.NewRecorder(store, users, owner, internal.RecorderConfig{Batch: 5})
+	r := internal.NewRecorder(store, users, owner, internal.RecorderConfig{Batch: 5}, opts...)
 	running.Go(func() { _ = r.Run(ctx) })
 	return func() {
 		cancel()
@@ -129,13 +131,51 @@ func TestAChangeToldTwiceIsKeptOnce(t *testing.T) {
 		d, store := newDirectory(), newStore(t)
 		defer record(store, d, "a")()
 		settle()
+		again := func(kind userv1.WatchUsersResponse_Type, u *userv1.User) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.tell(kind, u)
+		}
 		d.rename("ada", "Ada")
-		d.mu.Lock()
-		d.tell(userv1.WatchUsersResponse_TYPE_MODIFIED, d.users["ada"])
-		d.mu.Unlock()
+		again(userv1.WatchUsersResponse_TYPE_MODIFIED, d.users["ada"])
+		d.remove("ada", true)
+		ada := d.users["ada"]
+		d.purge("ada")
+		again(userv1.WatchUsersResponse_TYPE_DELETED, ada)
 		settle()
-		wantLines(t, store, "GAP", "CREATED ada")
+		wantLines(t, store, "GAP", "CREATED ada", "DELETED ada", "PURGED ada")
 	})
+}
+
+// TestAPurgeIsNoLag purges a user that was deleted long ago.
+func TestAPurgeIsNoLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, store := newDirectory(), newStore(t)
+		d.now = time.Now().AddDate(0, 0, -30)
+		d.rename("ada", "Ada")
+		registry := prometheus.NewRegistry()
+		opts := wantOK[internal.Option](t)(internal.WithMetrics(registry))
+		defer record(store, d, "a", opts)()
+		settle()
+		d.purge("ada")
+		synctest.Wait() // before the next bookmark
+		wantLines(t, store, "GAP", "CREATED ada inferred", "PURGED ada")
+		if lag := gauge(t, registry, "keelson_audit_recorder_lag_seconds"); lag > 2 {
+			t.Errorf("the history is said to be %gs behind; it has the last change", lag)
+		}
+	})
+}
+
+// gauge reads a metric.
+func gauge(t *testing.T, registry *prometheus.Registry, name string) float64 {
+	t.Helper()
+	for _, family := range wantOK[[]*dto.MetricFamily](t)(registry.Gather()) {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
 }
 
 func TestASilentWatchIsGivenUp(t *testing.T) {

@@ -222,11 +222,12 @@ func (r *recording) recordPage(ctx context.Context, messages []*userv1.WatchUser
 		if m.GetRevision() != "" {
 			cursor = m.GetRevision()
 		}
-		if u := m.GetUser(); u != nil {
-			p.see(u, m.GetType() == userv1.WatchUsersResponse_TYPE_DELETED)
-			complete = u.GetUpdateTime().AsTime()
-		} else {
-			complete = time.Now()
+		purged := m.GetType() == userv1.WatchUsersResponse_TYPE_DELETED
+		if m.GetUser() != nil {
+			p.see(m.GetUser(), purged)
+		}
+		if complete = time.Now(); m.GetUser() != nil && !purged { // when it was purged is not told
+			complete = m.GetUser().GetUpdateTime().AsTime()
 		}
 	}
 	r.metrics.repeats.Add(float64(p.repeats))

@@ -17,6 +17,9 @@ var (
 	// ErrRepeated says that one of the changes is in the history already:
 	// nothing was stored.
 	ErrRepeated = errors.New("the change is in the history already")
+	// ErrAhead says that the history does not reach to the position at which a
+	// new consumer was to begin: nothing was stored.
+	ErrAhead = errors.New("the history does not reach to the position")
 	// ErrTakenOver says that a consumer was opened again elsewhere.
 	ErrTakenOver = errors.New("the consumer was opened again elsewhere")
 	// ErrUnavailable says that the database cannot be reached or cannot write

@@ -70,7 +70,9 @@ type Query struct {
 type Ledger interface {
 	// Acquire makes the caller the one recorder for a time, unless another one
 	// is: then the error is ErrHeld. It also succeeds for the owner who has the
-	// lease already, and in any case ends what earlier leases allowed.
+	// lease already, and in any case ends what earlier leases allowed. A lease
+	// that has more than twice d left was given before the clock went back, and
+	// is over.
 	Acquire(ctx context.Context, owner string, d time.Duration) (Lease, error)
 	// Renew makes a lease last for a time from now. Error: ErrFenced.
 	Renew(ctx context.Context, fence int64, d time.Duration) error
@@ -135,7 +137,8 @@ type Batch struct {
 // the contract.
 type Consumers interface {
 	// Open returns where a consumer is, and ends what was opened for it before.
-	// One that is not known begins after the position.
+	// One that is not known begins after the position. Error, for such a one
+	// only: ErrAhead.
 	Open(ctx context.Context, name string, after int64) (Consumer, error)
 	// Acknowledge notes that a consumer is done with a position and all before
 	// it; it never goes back. Error: ErrTakenOver.

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	openConsumer = `INSERT INTO audit_consumers AS c VALUES ($1, 1, $2, coalesce($3, clock_timestamp()))
+	openConsumer = `INSERT INTO audit_consumers AS c SELECT $1::text, 1, $2::bigint, coalesce($3, clock_timestamp())
+		WHERE $2 <= (SELECT position FROM audit_recorder) OR EXISTS (SELECT FROM audit_consumers WHERE name = $1)
 		ON CONFLICT (name) DO UPDATE SET session = c.session + 1, update_time = excluded.update_time RETURNING session, position`
 	acknowledge = `UPDATE audit_consumers SET position = greatest(position, $3), update_time = coalesce($4, clock_timestamp())
 		WHERE name = $1 AND session = $2 RETURNING position`
@@ -23,7 +24,7 @@ func (s *Store) Open(ctx context.Context, name string, after int64) (repository.
 		err := r.Scan(&c.Session, &c.Position)
 		return c, err
 	}, openConsumer, name, after, s.now())
-	return only(rows, err, repository.ErrTakenOver)
+	return only(rows, err, repository.ErrAhead)
 }
 
 // Acknowledge implements repository.Consumers.

@@ -13,6 +13,7 @@ import (
 const (
 	acquire = `UPDATE audit_recorder SET fence = fence + 1, owner = $1, expire_time = coalesce($2, clock_timestamp()) + $3
 		WHERE owner IN ('', $1) OR expire_time <= coalesce($2::timestamptz, clock_timestamp())
+			OR expire_time > coalesce($2::timestamptz, clock_timestamp()) + 2 * $3::interval
 		RETURNING fence, step, position, cursor, syncing, generation`
 	renew   = "UPDATE audit_recorder SET expire_time = coalesce($2::timestamptz, clock_timestamp()) + $3 WHERE fence = $1 RETURNING fence"
 	release = "UPDATE audit_recorder SET owner = '', expire_time = 'epoch' WHERE fence = $1 RETURNING fence"

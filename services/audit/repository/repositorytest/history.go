@@ -66,6 +66,10 @@ func testList(t *testing.T, e *env) {
 
 func testConsumers(t *testing.T, e *env) {
 	other := e.another()
+	l := e.acquire(e, "a")
+	e.append(&l, batch(l, change("ada", 1), change("ada", 2), change("ada", 3)))
+	_, err := e.Open(t.Context(), "mail", 4)
+	wantError(t, "a new consumer after the end of the history", err, repository.ErrAhead)
 	open := func(s repository.Store, name string, after int64) repository.Consumer {
 		t.Helper()
 		c, err := s.Open(t.Context(), name, after)
@@ -87,7 +91,7 @@ func testConsumers(t *testing.T, e *env) {
 		t.Errorf("check: %v", err)
 	}
 
-	second := open(other, "mail", 1)
+	second := open(other, "mail", 1_000_000) // wherever it is told to begin
 	diff(t, "the consumer at another instance", second, repository.Consumer{Name: "mail", Session: 2, Position: 7})
 	wantError(t, "check after that", e.Check(t.Context(), first), repository.ErrTakenOver)
 	first.Position = 9

@@ -46,6 +46,12 @@ func testLease(t *testing.T, e *env) {
 		t.Errorf("the owner's new lease has the fence %d; want more than %d", again.Fence, third.Fence)
 	}
 	wantError(t, "renew a lease that the owner replaced", e.Renew(t.Context(), third.Fence, lease), repository.ErrFenced)
+
+	e.clock.advance(-lease / 2)
+	_, err = other.Acquire(t.Context(), "b", lease)
+	wantError(t, "a second recorder after the clock went back a little", err, repository.ErrHeld)
+	e.clock.advance(-time.Hour)
+	e.acquire(other, "b") // not in an hour
 }
 
 func testAppend(t *testing.T, e *env) {

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	openConsumer = `INSERT INTO audit_consumers VALUES (?1, 1, ?2, ?3)
+	openConsumer = `INSERT INTO audit_consumers SELECT ?1, 1, ?2, ?3
+		WHERE ?2 <= (SELECT position FROM audit_recorder) OR EXISTS (SELECT 1 FROM audit_consumers WHERE name = ?1)
 		ON CONFLICT (name) DO UPDATE SET session = session + 1, update_time = excluded.update_time RETURNING session, position`
 	acknowledge  = "UPDATE audit_consumers SET position = max(position, ?3), update_time = ?4 WHERE name = ?1 AND session = ?2"
 	checkSession = "SELECT 1 FROM audit_consumers WHERE name = ?1 AND session = ?2"
@@ -21,6 +22,9 @@ func (s *Store) Open(ctx context.Context, name string, after int64) (repository.
 	err := s.write(ctx, "open the consumer", func(tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, openConsumer, name, after, s.now()).Scan(&c.Session, &c.Position)
 	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, repository.ErrAhead
+	}
 	return c, err
 }
 

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	isFree  = "SELECT owner IN ('', ?1) OR expire_time <= ?2 FROM audit_recorder"
-	acquire = `UPDATE audit_recorder SET fence = fence + 1, owner = ?1, expire_time = ?3 WHERE owner IN ('', ?1) OR expire_time <= ?2
+	// free takes now and, from there, twice the time of a lease
+	free    = "owner IN ('', ?1) OR expire_time <= ?2 OR expire_time > ?3"
+	isFree  = "SELECT " + free + " FROM audit_recorder"
+	acquire = "UPDATE audit_recorder SET fence = fence + 1, owner = ?1, expire_time = ?4 WHERE " + free + `
 		RETURNING fence, step, position, cursor, syncing, generation`
 	renew   = "UPDATE audit_recorder SET expire_time = ?2 WHERE fence = ?1"
 	release = "UPDATE audit_recorder SET owner = '', expire_time = 0 WHERE fence = ?1"
@@ -32,17 +34,18 @@ const (
 // Acquire implements repository.Ledger. It looks before it writes: those who
 // wait for a lease look often.
 func (s *Store) Acquire(ctx context.Context, owner string, d time.Duration) (l repository.Lease, err error) {
-	var free bool
+	var may bool
 	now := s.now()
-	if err := s.readers.QueryRowContext(ctx, isFree, owner, now).Scan(&free); err != nil {
+	most := now + 2*d.Microseconds()
+	if err := s.readers.QueryRowContext(ctx, isFree, owner, now, most).Scan(&may); err != nil {
 		return l, wrap(ctx, "look at the lease", err)
 	}
-	if !free {
+	if !may {
 		return l, repository.ErrHeld
 	}
 	err = s.write(ctx, "acquire the lease", func(tx *sql.Tx) error {
 		st := &l.State
-		return tx.QueryRowContext(ctx, acquire, owner, now, now+d.Microseconds()).
+		return tx.QueryRowContext(ctx, acquire, owner, now, most, now+d.Microseconds()).
 			Scan(&l.Fence, &st.Step, &st.Position, &st.Cursor, &st.Syncing, &st.Generation)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
