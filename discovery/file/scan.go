@@ -29,6 +29,14 @@ func (s seen) same(info os.FileInfo) bool {
 	return s.info != nil && os.SameFile(s.info, info) && s.info.ModTime().Equal(info.ModTime()) && s.info.Size() == info.Size()
 }
 
+// unread tells a file that could not be read, which may change without a trace in it, from one that was and is no entry.
+func (s seen) unread() bool { return s.err != nil && !errors.Is(s.err, errContent) }
+
+// fails tells whether the file fails as it did before.
+func (s seen) fails(before error) bool {
+	return s.err != nil && before != nil && s.err.Error() == before.Error()
+}
+
 // scan returns the state of the directory, and whether it differs from that of the last scan.
 func (s *scanner) scan() (u discovery.Update, changed bool, err error) {
 	entries, err := list(s.dir, s.service)
@@ -44,9 +52,10 @@ func (s *scanner) scan() (u discovery.Update, changed bool, err error) {
 			continue // removed since the directory was read
 		}
 		have := s.seen[name]
-		if err != nil || !have.same(info) {
+		if err != nil || !have.same(info) || have.unread() {
+			before := have.err
 			have = s.read(path, info)
-			changed = true
+			changed = changed || !have.fails(before)
 		}
 		if errors.Is(have.err, fs.ErrNotExist) {
 			continue
