@@ -3,7 +3,6 @@ package file_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -69,10 +68,9 @@ func TestAFileThatCannotBeReadIsToldOfOnce(t *testing.T) {
 	if u := <-updates; len(u.Instances) != 1 || len(u.Invalid) != 1 {
 		t.Fatalf("got %+v, want one entry and one that cannot be read", u)
 	}
-	for n := range 20 {
-		must(t, d.Register(t.Context(), user(fmt.Sprintf("b%d", n))))
-		if u := <-updates; len(u.Instances) != n+2 {
-			t.Fatalf("told again: %+v", u)
-		}
+	select {
+	case u := <-updates:
+		t.Errorf("told again: %+v", u)
+	case <-time.After(100 * time.Millisecond): // many looks
 	}
 }
