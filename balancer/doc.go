@@ -13,10 +13,11 @@
 //     method usually takes, and in no case less than 50 ms or, of its own time, twice the usual. What the caller did wrong is a success of
 //     the instance; CANCELED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, an orderly drain, and what was never sent count
 //     for nothing. A connection that fails is gRPC's own business.
-//   - A hang: unary calls have gone unanswered for four times their usual duration (at least 300 ms, at most 800 ms), nothing at all was
+//   - A hang: calls have gone unanswered for four times their usual duration (at least 300 ms, at most 800 ms), nothing at all was
 //     heard from the instance meanwhile, and a health check over its own connection is not answered within 500 ms either. An instance
 //     that still answers health checks is taken out when two calls are older than eight times their usual duration (a second at least)
-//     while its siblings answer.
+//     while its siblings answer. A stream that is quiet is no hang; but since nothing is seen of what it receives, an instance to which one
+//     was opened, and from which nothing else is heard, is asked for its health once.
 //
 // It is probed with grpc.health.v1 Check over its own connection, never with users' calls, after 1 s, 2 s, 4 s and so on up to 10 s, each
 // with a jitter of a fifth, and at once when its connection was made anew. After a good probe a few unary calls are let through, those

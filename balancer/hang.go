@@ -83,7 +83,8 @@ func (p *lb) suspect(i *instance, now time.Duration, thin bool) (changed bool) {
 	if !asked {
 		i.life.probing = false
 	}
-	i.factors.suspect = thin && i.life.probing // it may have answered already
+	// A stream that is quiet is no sign of anything; and it may have answered already.
+	i.factors.suspect = thin && i.unanswered.unary && i.life.probing
 	return i.publish()
 }
 

@@ -163,9 +163,42 @@ func TestStreamsAreNoSignOfAHang(t *testing.T) {
 		}
 		pass(time.Minute)
 		for k := range 2 {
-			if b := balance(f, k); b.Breaker != target.BreakerClosed || b.Factor != 1 || b.InFlight == 0 || f.Instance(k).Probes() > 0 {
+			// Whether it lives is asked once, since nothing is heard of what its streams receive.
+			if b := balance(f, k); b.Breaker != target.BreakerClosed || b.Factor != 1 || b.InFlight == 0 || f.Instance(k).Probes() > 1 {
 				t.Errorf("instance %d: %+v, %d probes", k, b, f.Instance(k).Probes())
 			}
+		}
+	})
+}
+
+func TestHangingInstanceGetsNoMoreStreamsThoughNothingElseIsCalled(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+		client := testpb.NewTestServiceClient(f.Dial(balancer.Config{Policy: balancer.RoundRobin}))
+		open := func(n int) {
+			for range n {
+				if _, err := client.FullDuplexCall(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				pass(100 * time.Millisecond)
+			}
+		}
+		open(10)
+		sick := f.Instance(1)
+		sick.Hang()
+		open(20)
+		if b := balance(f, 1); b.Breaker != target.BreakerOpen || b.Ejected != "hang" {
+			t.Errorf("%+v", b)
+		}
+		had := balance(f, 1).InFlight
+		open(30)
+		if b := balance(f, 1); b.InFlight != had {
+			t.Errorf("%d streams were opened at an instance that hangs", b.InFlight-had)
+		}
+		sick.Resume()
+		pass(20 * time.Second)
+		open(30)
+		if b := balance(f, 1); b.Breaker != target.BreakerClosed || b.InFlight == had {
+			t.Errorf("%+v", b)
 		}
 	})
 }

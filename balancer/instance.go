@@ -41,7 +41,7 @@ type instance struct {
 	ready   atomic.Int32  // connections that are up, of an instance that serves
 	broken  atomic.Bool   // the latest that was heard is that it could not be connected to, or does not serve
 	flights atomic.Int32  // calls on their way, streams included
-	sent    atomic.Bool   // a unary call was sent since the policy's goroutine found nothing to watch here
+	sent    atomic.Bool   // a call was sent since the policy's goroutine found nothing to watch here
 	breaker atomic.Pointer[breaker]
 	traffic atomic.Pointer[target.Traffic] // nil where nobody asks for it
 	changed atomic.Bool                    // the breaker changed and the policy has not looked yet
@@ -75,9 +75,10 @@ type life struct {
 // silence is what was sent to an instance since something was last heard from it. Guarded by the instance's lock.
 type silence struct {
 	heardAt   time.Duration // last time that a call was answered
-	since     time.Duration // start of the first unary call that got no answer yet; 0: none
+	since     time.Duration // start of the first call that got no answer yet; 0: none
 	usual     time.Duration // what its method usually takes
-	lost      int           // calls since then that ended without any answer
+	unary     bool          // a unary call is among those sent since then
+	lost      int           // those that ended without any answer, and streams: what they receive is not seen here before they end
 	checkedAt time.Duration // last time that the silence was looked into
 	suspect   bool
 }
@@ -93,7 +94,7 @@ func (u *silence) hear(f *flight, now time.Duration, info balancer.DoneInfo, cod
 	case info.BytesSent:
 		u.lost++
 	case last && u.lost == 0:
-		u.since = 0
+		u.since, u.unary = 0, false
 	}
 }
 
@@ -186,18 +187,21 @@ func (i *instance) allow(panicking bool) (report func(error), ok bool) {
 // launch notes that a call was sent.
 func (i *instance) launch(f *flight) {
 	i.flights.Add(1)
-	if !f.method.unary {
-		return
-	}
 	i.mu.Lock()
-	i.calls.add(f)
+	defer i.mu.Unlock()
+	u := &i.unanswered
+	if f.method.unary {
+		i.calls.add(f)
+		u.unary = true
+	} else {
+		u.lost++
+	}
 	if !i.sent.Load() {
 		i.sent.Store(true)
 	}
-	if i.unanswered.since == 0 {
-		i.unanswered.since, i.unanswered.usual = f.start, f.method.usual()
+	if u.since == 0 {
+		u.since, u.usual = f.start, f.method.usual()
 	}
-	i.mu.Unlock()
 }
 
 // land notes how a call ended.
