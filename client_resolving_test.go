@@ -2,14 +2,19 @@ package keelson_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/discovery"
+	"github.com/keelson-dev/keelson/errs"
 )
 
 // counted is a registry of one instance that counts the watches.
@@ -89,5 +94,34 @@ func TestTargetsThatTheRegistryWillNeverResolveCannotBeDialled(t *testing.T) {
 			}
 		}
 		must(t, client.Close())
+	}
+}
+
+func TestACallForWhichNoInstanceWasReadySaysSoAndTheLogWhy(t *testing.T) {
+	cfg := keelson.Config{}
+	cfg.Discovery.Driver, cfg.Discovery.File.Dir = "file", t.TempDir()
+	cfg.Policy.Timeout = 200 * time.Millisecond
+	logs := &logBuffer{}
+	client, err := keelson.NewClient("caller", cfg, keelson.WithLogOutput(logs))
+	must(t, err)
+	conn, err := client.Dial("shop")
+	must(t, err)
+	for method, want := range map[string]struct {
+		code codes.Code
+		text string
+	}{
+		unaryCall:  {codes.DeadlineExceeded, "no instance was ready"},
+		duplexCall: {codes.Unavailable, "no instance of file:///shop was ready"},
+	} {
+		err := invoke(bounded(t), conn, method)
+		if errs.Code(err) != want.code || !strings.Contains(err.Error(), want.text) || strings.Contains(err.Error(), cfg.Discovery.File.Dir) {
+			t.Errorf("%s: %v; want %q, and nothing of the registry", method, err, want.text)
+		}
+	}
+	must(t, client.Close())
+	for _, line := range logs.calls(t, "client_call") {
+		if text := fmt.Sprint(line["error.message"]); !strings.Contains(text, `no instance of service "shop" in file registry `+cfg.Discovery.File.Dir) {
+			t.Errorf("log: %s", text)
+		}
 	}
 }

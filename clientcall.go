@@ -143,11 +143,11 @@ func (r *clientCall) withRequestID(req any) (filled any, repeatable bool) {
 // finish accounts for the call, once, and returns the error as callers see it.
 func (r *clientCall) finish(err error) error {
 	if err != nil {
-		err = deadline.Explain(&r.Call, errs.FromWire(err))
+		err = r.explain(errs.FromWire(err))
 	}
 	r.once.Do(func() {
 		r.Peer = r.peer.Addr
-		r.End(errs.Code(err), err, time.Now())
+		r.End(errs.Code(err), r.told(err), time.Now())
 		tel := &r.to.client.tel
 		r.method.metrics.End(&r.Call)
 		r.to.traffic.End(r.failed(), r.latency())
@@ -273,5 +273,5 @@ func (s *clientStream) translate(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return deadline.Explain(&s.call.Call, errs.FromWire(err))
+	return s.call.explain(errs.FromWire(err))
 }

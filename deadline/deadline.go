@@ -10,6 +10,7 @@ package deadline
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -63,8 +64,9 @@ func Late(c *call.Call) error {
 // with the deadline's length and source, in its text and in the metadata
 // deadline and deadline_source. The client's end says it for every deadline;
 // the server's where its own cap fired, since otherwise the caller knows better.
+// What more is known about it is added to the text.
 // Every other error is returned as it is.
-func Explain(c *call.Call, err error) error {
+func Explain(c *call.Call, err error, more ...string) error {
 	if !caused(c, err) {
 		return err
 	}
@@ -74,7 +76,7 @@ func Explain(c *call.Call, err error) error {
 	}
 	length := c.Timeout.Round(time.Millisecond).String()
 	return errs.DeadlineExceeded(errs.ReasonDeadlineExceeded,
-		"%s took longer than %s, set by %s%s", c.Method.FullName, length, end, c.TimeoutSource).
+		"%s took longer than %s, set by %s%s%s", c.Method.FullName, length, end, c.TimeoutSource, strings.Join(more, "")).
 		With(errs.Meta("deadline", length), errs.Meta("deadline_source", c.TimeoutSource), errs.Meta("deadline_side", c.Side.String()), errs.Cause(err))
 }
 
