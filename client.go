@@ -248,6 +248,6 @@ func (c *Client) closeConns() error {
 			faults = append(faults, err)
 		}
 	}
-	clear(c.conns)
+	c.reap()
 	return errors.Join(faults...)
 }

@@ -231,7 +231,7 @@ func TestACallThatMayNotBeSentTwiceIsNotHedged(t *testing.T) {
 	}
 }
 
-// sum adds up all series of a counter.
+// sum adds up all series of a counter or a gauge.
 func sum(t *testing.T, registry *prometheus.Registry, name string) (total float64) {
 	t.Helper()
 	families, err := registry.Gather()
@@ -241,7 +241,7 @@ func sum(t *testing.T, registry *prometheus.Registry, name string) (total float6
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				total += m.GetCounter().GetValue()
+				total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
+	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/target"
 )
@@ -49,6 +52,33 @@ func TestTargetsShowTheTrafficOfCallsAndOfAttempts(t *testing.T) {
 			}
 			if n := state.Traffic.InFlight(); n != 0 {
 				t.Errorf("%d calls are in flight", n)
+			}
+		})
+	}
+}
+
+// A breaker that was open when its target was closed must not be shown as open for ever.
+func TestNothingIsShownOfTheBreakersOfClosedTargets(t *testing.T) {
+	for name, end := range map[string]func(*keelson.Client, *grpc.ClientConn){
+		"the connection": func(client *keelson.Client, conn *grpc.ClientConn) {
+			_ = conn.Close()
+			client.Targets()
+		},
+		"the client": func(client *keelson.Client, _ *grpc.ClientConn) { _ = client.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			f.start(&stub{empty: func(context.Context) error { return errSick }})
+			registry := prometheus.NewRegistry()
+			client, conn := f.dial(keelson.WithRegistry(registry))
+			ctx := bounded(t)
+			openCircuit(ctx, t, func() error { return invoke(ctx, conn, emptyCall) })
+			if got := sum(t, registry, "keelson_breaker_state"); got != 2 {
+				t.Fatalf("the breaker's state is %v", got)
+			}
+			end(client, conn)
+			if got := sum(t, registry, "keelson_breaker_state"); got != 0 {
+				t.Errorf("the breaker's state is %v after %s was closed", got, name)
 			}
 		})
 	}

@@ -71,6 +71,8 @@ func WithoutBreaker() grpc.CallOption { return breaker.Without() }
 // unary is the client's half of a unary call, in one interceptor.
 func (o *outgoing) unary(ctx context.Context, fullName string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	r := o.newCall(ctx, fullName, false)
+	returned := false
+	defer func() { r.unwound(returned) }()
 	err := r.admit(opts)
 	if err == nil {
 		req, repeatable := r.withRequestID(req)
@@ -90,7 +92,20 @@ func (o *outgoing) unary(ctx context.Context, fullName string, req, reply any, c
 		r.Received.Add(1)
 		r.method.metrics.Received()
 	}
+	returned = true
 	return r.finish(err)
+}
+
+// unwound accounts for a call that did not return, because an interceptor inside
+// of the chassis's panicked or ended its goroutine: whoever recovers knows nothing
+// of it. That says nothing about who was called.
+func (r *clientCall) unwound(returned bool) {
+	if returned {
+		return
+	}
+	err := errs.Canceled(errs.ReasonCallerGone, "the caller left the call by a panic or runtime.Goexit")
+	r.pass.End(err)
+	_ = r.finish(err) // nobody waits for it
 }
 
 // admit asks the breaker whether the call may be made.
@@ -204,19 +219,35 @@ func (o *outgoing) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.C
 		_ = r.endStream(ctx, err)
 		stop(nil)
 	}))
-	limit := o.client.cfg.Policy.Timeout
-	patience := time.AfterFunc(limit, func() { stop(errNotReady) })
-	cs, err := open(&r.Call, desc, cc, fullName, opts...)
-	if !patience.Stop() {
-		<-ctx.Done() // patience ended, perhaps just as the stream was opened
-	}
-	if err != nil || errors.Is(context.Cause(ctx), errNotReady) {
-		err = r.endStream(ctx, err)
-		stop(nil)
+	cs, err := r.open(ctx, stop, func() (grpc.ClientStream, error) { return open(&r.Call, desc, cc, fullName, opts...) })
+	if err != nil {
 		return nil, err
 	}
 	r.pass.Opened()
 	return &clientStream{ClientStream: cs, call: r, most: grpcx.MostReceived(opts, int(o.client.cfg.Client.MaxReceive))}, nil
+}
+
+// open opens a stream, with patience. stop ends ctx, with which the stream ends.
+func (r *clientCall) open(ctx context.Context, stop context.CancelCauseFunc, open func() (grpc.ClientStream, error)) (grpc.ClientStream, error) {
+	patience := time.AfterFunc(r.to.client.cfg.Policy.Timeout, func() { stop(errNotReady) })
+	returned := false
+	defer func() {
+		if r.unwound(returned); !returned {
+			patience.Stop()
+			stop(nil)
+		}
+	}()
+	cs, err := open()
+	returned = true
+	if !patience.Stop() {
+		<-ctx.Done() // patience ended, perhaps just as the stream was opened
+	}
+	if err == nil && !errors.Is(context.Cause(ctx), errNotReady) {
+		return cs, nil
+	}
+	err = r.endStream(ctx, err)
+	stop(nil)
+	return nil, err
 }
 
 // endStream accounts for the end of a stream, once, and returns the error as

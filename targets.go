@@ -41,6 +41,7 @@ type CalledMethod struct {
 // ordered by name.
 func (c *Client) Targets() []TargetState {
 	c.mu.Lock()
+	c.reap()
 	called := make(map[string]*outgoing, len(c.conns))
 	for _, o := range c.conns {
 		called[o.target] = o
