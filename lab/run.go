@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,14 +21,16 @@ import (
 type settings struct {
 	faults, registry, json string
 	full, list, keep, all  bool
-	seeds                  int
 	options                rows.Options
 }
 
-func parse(args []string) (settings, error) {
+// parse reads the command line. flag.ErrHelp says that usage was asked for, and
+// was written.
+func parse(args []string, usage io.Writer) (settings, error) {
 	var s settings
 	var short bool
 	f := flag.NewFlagSet("lab", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // an error is said once, by main
 	f.StringVar(&s.faults, "faults", "all", "rows to run, separated by commas; -list shows them")
 	f.BoolVar(&short, "short", false, "the short form, which is the default: invariants and counts")
 	f.BoolVar(&s.full, "full", false, "the full form: percentages, long faults, bounds on times")
@@ -35,25 +38,30 @@ func parse(args []string) (settings, error) {
 	f.Float64Var(&s.options.Rate, "rate", 200, "calls per second; a row may have a rate of its own")
 	f.DurationVar(&s.options.Duration, "duration", 0, "how long the fault lasts; 0: as the row says")
 	f.Uint64Var(&s.options.Seed, "seed", 1, "decides what is called and when")
-	f.IntVar(&s.seeds, "seeds", 1, "how often each row is run, each time with the next seed")
+	f.IntVar(&s.options.Seeds, "seeds", 1, "how often each row is run, each time with the next seed")
 	f.StringVar(&s.json, "json", "", "file to write the results to")
 	f.StringVar(&s.registry, "registry", "consul", "consul or file")
 	f.BoolVar(&s.list, "list", false, "list the rows")
 	f.BoolVar(&s.keep, "keep", false, "keep the logs of the processes")
 	f.BoolVar(&s.all, "v", false, "show what held, too")
-	if err := f.Parse(args); err != nil {
-		return s, err
-	}
+	err := f.Parse(args)
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		f.SetOutput(usage)
+		f.Usage()
+		return s, err
+	case err != nil:
+		return s, fmt.Errorf("%w; -h shows the flags", err)
+	case f.NArg() > 0:
+		return s, fmt.Errorf("unexpected argument %q; rows are chosen with -faults", f.Arg(0))
 	case short && s.full:
 		return s, errors.New("-short and -full exclude each other")
-	case s.options.Instances < 2:
-		return s, fmt.Errorf("-instances is %d; nothing is spared with fewer than 2", s.options.Instances)
-	case s.options.Rate <= 0 || s.seeds < 1:
-		return s, errors.New("-rate and -seeds must be above 0")
 	}
 	s.options.Full = s.full
-	return s, nil
+	if s.registry != "consul" && s.registry != "file" {
+		err = fmt.Errorf("-registry is %q; give consul or file", s.registry)
+	}
+	return s, errors.Join(s.options.Validate(), err)
 }
 
 func run(ctx context.Context, args []string) error {
@@ -64,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "report" {
 		return writeReport(root, args[1:])
 	}
-	s, err := parse(args)
+	s, err := parse(args, os.Stdout)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -82,6 +90,9 @@ func run(ctx context.Context, args []string) error {
 		}
 		return nil
 	}
+	if err := report.Writable(s.json); err != nil {
+		return fmt.Errorf("-json: %w", err)
+	}
 	return measure(ctx, s, chosen)
 }
 
@@ -96,7 +107,7 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, p.Close())
-		if s.keep || err != nil && !errors.Is(err, errFailed) {
+		if interrupted := ctx.Err() != nil; s.keep || err != nil && !interrupted && !errors.Is(err, errFailed) {
 			fmt.Fprintln(os.Stderr, "the logs are in", p.Dir)
 			return
 		}
@@ -108,7 +119,7 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 	failed := false
 	report.Head(os.Stdout)
 	for _, row := range chosen {
-		for n := range s.seeds {
+		for n := range s.options.Seeds {
 			o := s.options
 			o.Seed += uint64(n) //nolint:gosec // at least 0
 			progress.enter(fmt.Sprintf("%s (seed %d)", row.Name, o.Seed))
@@ -121,14 +132,12 @@ func measure(ctx context.Context, s settings, chosen []rows.Row) (err error) {
 			result.Details(os.Stdout, s.all)
 			failed = failed || result.Skipped == "" && !result.OK
 			file.Results = append(file.Results, result)
-			if s.json != "" {
-				if err := file.Write(s.json); err != nil {
-					return err
-				}
+			if err := file.Write(s.json); err != nil {
+				return err
 			}
 		}
 	}
-	fmt.Printf("%d results in %s\n", len(file.Results), time.Since(begun).Round(time.Second))
+	fmt.Printf("results: %d, in %s\n", len(file.Results), time.Since(begun).Round(time.Second))
 	if failed {
 		return errFailed
 	}

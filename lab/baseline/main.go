@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,8 +39,8 @@ func main() {
 
 func run(ctx context.Context) error {
 	var o rows.Options
-	faults := flag.String("faults", "rolling,kill9,sigstop", "rows to run")
-	seeds := flag.Int("seeds", 1, "how often each row is run, each time with the next seed")
+	faults := flag.String("faults", strings.Join(plainRows(), ","), "rows to run")
+	flag.IntVar(&o.Seeds, "seeds", 1, "how often each row is run, each time with the next seed")
 	to := flag.String("json", "", "file to write the results to")
 	flag.BoolVar(&o.Full, "full", false, "the full form")
 	flag.IntVar(&o.Instances, "instances", 3, "instances of the server")
@@ -47,6 +48,16 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.Duration, "duration", 0, "how long the fault lasts; 0: as the row says")
 	flag.Uint64Var(&o.Seed, "seed", 1, "decides what is called and when")
 	flag.Parse()
+	chosen, err := choose(*faults)
+	if flag.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q; rows are chosen with -faults", flag.Arg(0))
+	}
+	if err := errors.Join(err, o.Validate()); err != nil {
+		return err
+	}
+	if err := report.Writable(*to); err != nil {
+		return fmt.Errorf("-json: %w", err)
+	}
 	root, err := platform.FindRoot()
 	if err != nil {
 		return err
@@ -60,20 +71,32 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(table(ctx, p, o, strings.Split(*faults, ","), *seeds, *to), p.Close(), p.Remove())
+	return errors.Join(table(ctx, p, o, chosen, *to), p.Close(), p.Remove())
+}
+
+// plainRows are the rows that need nothing of the chassis.
+func plainRows() []string { return []string{"rolling", "kill9", "sigstop"} }
+
+// choose finds the rows that -faults names.
+func choose(names string) (chosen []rows.Row, err error) {
+	for name := range strings.SplitSeq(names, ",") {
+		name = strings.TrimSpace(name)
+		row, ok := rows.Named(name)
+		if !ok || !slices.Contains(plainRows(), name) {
+			return nil, fmt.Errorf("-faults: there is no row %q here; the rows are %s", name, strings.Join(plainRows(), ", "))
+		}
+		chosen = append(chosen, row)
+	}
+	return chosen, nil
 }
 
 // table runs the rows and prints them.
-func table(ctx context.Context, p *platform.Platform, o rows.Options, names []string, seeds int, to string) error {
+func table(ctx context.Context, p *platform.Platform, o rows.Options, chosen []rows.Row, to string) error {
 	file := &report.File{Conditions: report.Here(o.Root)}
 	file.Conditions.Registry, file.Conditions.Rate, file.Conditions.Instances, file.Conditions.Full = "consul, by hand", o.Rate, o.Instances, o.Full
 	report.Head(os.Stdout)
-	for _, name := range names {
-		row, ok := rows.Named(name)
-		if !ok {
-			return fmt.Errorf("-faults: there is no row %q", name)
-		}
-		for n := range seeds {
+	for _, row := range chosen {
+		for n := range o.Seeds {
 			with := o
 			with.Seed += uint64(n) //nolint:gosec // at least 0
 			r, err := rows.RunPlain(ctx, p, row, with, dial)
@@ -83,12 +106,12 @@ func table(ctx context.Context, p *platform.Platform, o rows.Options, names []st
 			r.Row = "baseline-" + r.Row
 			r.Line(os.Stdout)
 			file.Results = append(file.Results, r)
+			if err := file.Write(to); err != nil {
+				return err
+			}
 		}
 	}
-	if to == "" {
-		return nil
-	}
-	return file.Write(to)
+	return nil
 }
 
 // dial makes the connection that a team makes without a chassis.

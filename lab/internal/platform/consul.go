@@ -33,7 +33,7 @@ type Member struct {
 }
 
 // errNoConsul says what is missing.
-var errNoConsul = errors.New("find Consul: .cache/bin/consul is missing; build it with: tools/install.sh consul")
+var errNoConsul = errors.New("find Consul: .cache/bin/consul is missing; build it with tools/install.sh consul, or leave out what needs it with -registry file")
 
 // startConsul starts n servers and waits until they have a leader.
 func startConsul(ctx context.Context, spawn *spawner, root, dir string, p *ports, n int) (*Consul, error) {

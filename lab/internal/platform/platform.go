@@ -85,7 +85,8 @@ type Platform struct {
 // Database is the name of the database of all instances.
 const Database = "lab"
 
-// Open builds the programs and starts PostgreSQL. Close it.
+// Open builds the programs and starts PostgreSQL. Close it. When it fails nothing
+// is left; the error has what the logs say.
 func Open(ctx context.Context, cfg Config) (*Platform, error) {
 	dir, err := os.MkdirTemp("", "keelson-lab-")
 	if err != nil {
@@ -96,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Platform, error) {
 		return nil, err
 	}
 	if err := p.open(ctx); err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, errors.Join(err, p.Close(), p.Remove())
 	}
 	return p, nil
 }

@@ -58,9 +58,6 @@ func (r *Result) Details(w io.Writer, everything bool) {
 	for _, f := range r.Failures {
 		fmt.Fprintf(w, "         failed: %s\n", cut(f, 600))
 	}
-	for _, f := range r.Failures {
-		fmt.Fprintf(w, "         failed: %s\n", cut(f, 600))
-	}
 	for _, code := range slices.Sorted(maps.Keys(r.Codes)) {
 		fmt.Fprintf(w, "         %6d %s\n", r.Codes[code], code)
 	}
@@ -90,7 +87,7 @@ func maybe(d *time.Duration) string {
 	return brief(*d)
 }
 
-// short writes a duration with three digits.
+// brief writes a duration with three digits.
 func brief(d time.Duration) string {
 	switch {
 	case d >= time.Second:

@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -104,11 +105,29 @@ func TestTerminal(t *testing.T) {
 	var out bytes.Buffer
 	report.Head(&out)
 	r := result("kill9", 7, check.Verdict{Name: "no call fails", Detail: "1 of 100", Faults: []string{"get users/a"}})
+	r.Failures = []string{"get users/a was late"}
 	r.Line(&out)
 	r.Details(&out, false)
+	r.Details(&out, true)
+	if n := strings.Count(out.String(), r.Failures[0]); n != 1 {
+		t.Errorf("a failure is shown %d times, among everything; want once", n)
+	}
 	for _, want := range []string{"fault", "kill9", "FAILED", "99.0000%", "no call fails: 1 of 100", "get users/a"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())
 		}
+	}
+}
+
+func TestAFileOfResultsIsTriedWithoutLosingIt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f.json")
+	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Writable(name); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(name); string(text) != "old" || err != nil {
+		t.Errorf("the file has %q, %v; want what was in it", text, err)
 	}
 }

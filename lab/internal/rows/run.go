@@ -30,10 +30,30 @@ type Options struct {
 	Rate      float64
 	Duration  time.Duration // of the fault; 0: the row's own
 	Seed      uint64
+	Seeds     int // how often a row is run, each time with the next seed
 	Root      string
 	Log       func(format string, args ...any)
 	// Live is told how a row is getting on, once a second; nil: nobody is.
 	Live func(text string)
+}
+
+// maxRate is the most calls per second. The lab is one process; how many it can
+// really begin, its own lag tells.
+const maxRate = 100_000
+
+// Validate reports all flags of a command that make no sense.
+func (o *Options) Validate() error {
+	var faults []error
+	fault := func(wrong bool, text string, args ...any) {
+		if wrong {
+			faults = append(faults, fmt.Errorf(text, args...))
+		}
+	}
+	fault(o.Instances < 2, "-instances is %d; nothing is spared with fewer than 2", o.Instances)
+	fault(!(o.Rate > 0 && o.Rate <= maxRate), "-rate is %g; give calls per second, above 0 and up to %d", o.Rate, maxRate)
+	fault(o.Duration < 0, "-duration is %s; give how long the fault lasts, or 0 for the row's own time", o.Duration)
+	fault(o.Seeds < 1, "-seeds is %d; give at least 1", o.Seeds)
+	return errors.Join(faults...)
 }
 
 const (
