@@ -114,7 +114,7 @@ func (r *Registration) Healthy(context.Context) error {
 	return err
 }
 
-// Run registers the instance and keeps it registered until ctx ends; then it deregisters it and returns. The deregistration takes
+// Run registers the instance and keeps it registered until ctx ends; then it deregisters it, in several attempts if need be, and returns. That takes
 // DeregisterTimeout at the longest, even if the driver does not come back; its error is the only one that Run returns, and it is no reason
 // to stop a drain. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
@@ -215,23 +215,33 @@ func (r *Registration) deregister(ctx context.Context, left time.Duration) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- r.driver.Deregister(ctx, r.in) }()
+	go func() { done <- r.leave(ctx, left-left/20) }()
 	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		select {
-		case err = <-done:
-		default:
-			err = ctx.Err()
-		}
+		err = ctx.Err()
 	}
-	r.count("deregister", err)
 	if err != nil {
 		err = fmt.Errorf("deregister %s within %s: %w", r.in.ID, r.cfg.DeregisterTimeout, err)
 		r.opts.log.Warn("instance not deregistered", "service.name", r.in.Service, "instance", r.in.ID, "error", err)
 	}
 	return err
+}
+
+// leave tries to deregister until it succeeds or its time is up, which is a little before nobody listens any more. A registry that is
+// back by then need not find out by itself that the instance is gone.
+func (r *Registration) leave(ctx context.Context, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	b := backoff{min: r.cfg.MinBackoff, max: 4 * r.cfg.MinBackoff} // there is little time
+	for {
+		err := r.driver.Deregister(ctx, r.in)
+		r.count("deregister", err)
+		if err == nil || !pause(ctx, b.next()) {
+			return err
+		}
+	}
 }
 
 // set changes the state and tells about it when something changed.

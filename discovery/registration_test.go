@@ -177,6 +177,31 @@ func TestDeregistrationNeverBlocks(t *testing.T) {
 	}
 }
 
+func TestARegistryThatIsBackInTimeHearsOfTheDeregistration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		_, stop := registration(t, m)
+		m.set(func() { m.away = true })
+		time.AfterFunc(time.Second, func() { m.set(func() { m.away = false }) })
+		if err := stop(); err != nil || m.has(one.ID) {
+			t.Errorf("Run: %v; still registered: %v", err, m.has(one.ID))
+		}
+	})
+}
+
+func TestADriverHasTheTimeToSayWhyItDidNotDeregister(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ok := func(context.Context, discovery.Instance) error { return nil }
+		_, stop := registration(t, stubRegistrar{ok, ok, func(ctx context.Context, _ discovery.Instance) error {
+			<-ctx.Done()
+			return fmt.Errorf("test registry: %w", ctx.Err())
+		}})
+		if err := stop(); err == nil || !strings.Contains(err.Error(), "test registry") {
+			t.Errorf("Run: %v, want an error that names the registry", err)
+		}
+	})
+}
+
 func TestStopBeforeRegistrationDeregisters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls []string

@@ -79,7 +79,7 @@ func (s *session) statusFault(code int, body string) error {
 	}
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return faultf(kindDenied, "answered %d: %s; give the token service:write to register, service:read and node:read to find", code, text)
+		return faultf(kindDenied, "answered %d: %s; is it the right token? It needs service:write to register, service:read and node:read to find", code, text)
 	case http.StatusTooManyRequests:
 		return faultf(kindStatus, "answered %d: %s; raise limits.http_max_conns_per_client of the agent", code, text)
 	case http.StatusNotFound:
