@@ -84,3 +84,11 @@ func (m resolverMetrics) forget(name string) {
 		g.DeleteLabelValues(name)
 	}
 }
+
+// forgetAll takes away the counters of a target too.
+func (m resolverMetrics) forgetAll(name string) {
+	m.forget(name)
+	for _, c := range []*prometheus.CounterVec{m.decisions, m.dropped, m.updates, m.cache} {
+		c.DeletePartialMatch(prometheus.Labels{"target": name})
+	}
+}

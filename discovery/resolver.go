@@ -28,10 +28,11 @@ type Builder struct {
 	mu       sync.Mutex
 	watches  map[string]*watch
 	lastGood map[string][]entry
-	ended    []string // the keys of lastGood, the one that ended last at the end
+	ended    []string // targets that are or were without a connection, the latest at the end
 }
 
-// rememberMost is the number of targets without a connection whose last good list is remembered: a client may dial ever new ones.
+// rememberMost is the number of targets without a connection that something is known of, their last good lists and counters: a client may
+// dial ever new ones.
 const rememberMost = 100
 
 // NewResolver returns the resolver for targets scheme:///service?name=value, with the scheme of the driver.
@@ -155,9 +156,7 @@ func (b *Builder) release(w *watch) {
 	last := w.refs == 0
 	if last {
 		delete(b.watches, key)
-		if entries := w.published().known; len(entries) > 0 {
-			b.remember(key, entries)
-		}
+		b.remember(key, w.published().known)
 	}
 	b.mu.Unlock()
 	if last {
@@ -167,13 +166,21 @@ func (b *Builder) release(w *watch) {
 	}
 }
 
-// remember keeps a list for the next connection; the caller holds the lock.
+// remember keeps what is known of a target for its next connection, and forgets that of the one that ended longest ago; the caller holds
+// the lock.
 func (b *Builder) remember(key string, entries []entry) {
 	b.ended = append(slices.DeleteFunc(b.ended, func(k string) bool { return k == key }), key)
-	b.lastGood[key] = entries
-	if len(b.ended) > rememberMost {
-		delete(b.lastGood, b.ended[0])
-		b.ended = b.ended[1:]
+	if len(entries) > 0 {
+		b.lastGood[key] = entries
+	}
+	if len(b.ended) <= rememberMost {
+		return
+	}
+	oldest := b.ended[0]
+	b.ended = b.ended[1:]
+	delete(b.lastGood, oldest)
+	if b.watches[oldest] == nil {
+		b.met.forgetAll(oldest)
 	}
 }
 

@@ -439,6 +439,9 @@ func TestListsOfTheTargetsThatEndedLastAreRemembered(t *testing.T) {
 		if seen := dial(0); seen != "" {
 			t.Errorf("the list %q of one of 1,000 targets is remembered forever", seen)
 		}
+		if n, err := testutil.GatherAndCount(r.reg, "keelson_resolver_updates_total"); err != nil || n > 150 {
+			t.Errorf("%d targets have counters, %v; want the latest 100", n, err)
+		}
 	})
 }
 
