@@ -41,8 +41,12 @@ func (b *builder) build(ctx context.Context, s *Service) (changed bool, err erro
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		b.out.note(strings.TrimRight(said, "\n"))
-		return false, fmt.Errorf("build %s from %s: %w; what the Go toolchain says is above", s.Name, s.Package, err)
+		err = fmt.Errorf("build %s from %s: %w", s.Name, s.Package, err)
+		if said = strings.TrimSpace(said); said != "" {
+			b.out.note(said)
+			err = fmt.Errorf("%w; what the Go toolchain says is above", err)
+		}
+		return false, err
 	}
 	built, err := os.ReadFile(next)
 	if err != nil {

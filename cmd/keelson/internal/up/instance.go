@@ -169,7 +169,7 @@ func (i *instance) edgeAddress() string {
 }
 
 // revive starts a crashed instance again, after a pause that grows; nil when
-// the context ended first. A replacement that is asked for meanwhile is the
+// the context ended first, or when all were killed. A replacement that is asked for meanwhile is the
 // same thing without the pause.
 func (i *instance) revive(ctx context.Context, was *running) *running {
 	i.platform.sweep()
@@ -178,7 +178,7 @@ func (i *instance) revive(ctx context.Context, was *running) *running {
 	}
 	reason := fmt.Sprintf("%s (PID %d) %s after %s", i.id(), was.pid, was.ending(), time.Since(was.started).Round(100*time.Millisecond))
 	var reply chan error
-	for {
+	for !i.platform.spawn.killed() {
 		pause := backoff(i.crashes)
 		i.crashes++
 		i.set(Waiting, nil)
@@ -204,6 +204,7 @@ func (i *instance) revive(ctx context.Context, was *running) *running {
 		}
 		reason = err.Error()
 	}
+	return nil
 }
 
 // backoff is the pause before the n-th restart in a row, with a fifth of jitter

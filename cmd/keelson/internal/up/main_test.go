@@ -112,6 +112,7 @@ services:
 type run struct {
 	t        *testing.T
 	root     string
+	up       *up.Up
 	out      *buffer
 	stop     context.CancelFunc
 	finished chan error
@@ -123,7 +124,8 @@ func start(t *testing.T, root string, opts up.Options) *run {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &run{t: t, root: root, out: &buffer{}, stop: cancel, finished: make(chan error, 1)}
 	opts.File, opts.Output, opts.Program = filepath.Join(root, "keelson.yaml"), r.out, "keelson"
-	go func() { r.finished <- up.New(opts).Run(ctx) }()
+	r.up = up.New(opts)
+	go func() { r.finished <- r.up.Run(ctx) }()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("up said:\n%s", r.out)

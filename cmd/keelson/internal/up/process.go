@@ -22,9 +22,13 @@ type spawner struct {
 	requests chan func()
 	done     chan struct{}
 
-	mu   sync.Mutex
-	live map[*process]struct{}
+	mu    sync.Mutex
+	live  map[*process]struct{}
+	ended bool // by killAll: nothing is started any more
 }
+
+// errKilled is why nothing is started any more.
+var errKilled = errors.New("everything was killed")
 
 func newSpawner() *spawner {
 	s := &spawner{requests: make(chan func()), done: make(chan struct{}), live: map[*process]struct{}{}}
@@ -57,15 +61,18 @@ type process struct {
 func (s *spawner) start(cmd *exec.Cmd) (*process, error) {
 	cmd.SysProcAttr = attributes()
 	cmd.WaitDelay = pipeGrace
+	s.mu.Lock() // killAll sees the process, or the process is not started
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil, errKilled
+	}
 	started := make(chan error, 1)
 	s.requests <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {
 		return nil, err
 	}
 	p := &process{cmd: cmd, pid: cmd.Process.Pid, started: time.Now(), done: make(chan struct{})}
-	s.mu.Lock()
 	s.live[p] = struct{}{}
-	s.mu.Unlock()
 	go func() {
 		defer close(p.done)
 		p.err = cmd.Wait()
@@ -77,13 +84,21 @@ func (s *spawner) start(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// killAll kills every process that is still there, at once.
+// killAll kills every process that is still there, at once and for good.
 func (s *spawner) killAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ended = true
 	for p := range s.live {
 		p.signal(syscall.SIGKILL)
 	}
+}
+
+// killed reports whether killAll was called.
+func (s *spawner) killed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
 }
 
 // signal sends a signal to the whole group; a group that is gone is fine.

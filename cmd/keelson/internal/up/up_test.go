@@ -126,6 +126,22 @@ func TestInstancesDieWithAKilledUp(t *testing.T) {
 	}
 }
 
+func TestKillEndsAllForGood(t *testing.T) {
+	r := start(t, module(t, echo), up.Options{})
+	instances := r.instances()
+	r.up.Kill()
+	for _, in := range instances {
+		eventually(t, in.ID+" has died", func() bool { return !alive(in.PID) })
+	}
+	r.end()
+	if out := r.out.String(); strings.Contains(out, "starting it again") {
+		t.Errorf("what was killed is started again:\n%s", out)
+	}
+	if left := r.instances(); len(left) > 0 {
+		t.Errorf("left in the registry: %v", left)
+	}
+}
+
 func TestWatchReplacesInstancesWithoutAFailedCall(t *testing.T) {
 	r := start(t, module(t, echo), up.Options{Watch: true})
 	t.Setenv(workspace.Variable, r.registry())
@@ -197,6 +213,16 @@ func TestBuildThatFailsShowsTheCompiler(t *testing.T) {
 	var out buffer
 	err := up.New(up.Options{File: filepath.Join(root, "keelson.yaml"), Output: &out}).Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "build echo from ./echo") || !strings.Contains(out.String(), "undefined: broken") {
+		t.Errorf("got %v and\n%s", err, &out)
+	}
+}
+
+func TestAMissingToolchainIsSaid(t *testing.T) {
+	root := module(t, echo)
+	t.Setenv("PATH", t.TempDir())
+	var out buffer
+	err := up.New(up.Options{File: filepath.Join(root, "keelson.yaml"), Output: &out}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "install Go from") || strings.Contains(err.Error(), "above") {
 		t.Errorf("got %v and\n%s", err, &out)
 	}
 }
