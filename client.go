@@ -1,6 +1,7 @@
 package keelson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,9 @@ type Client struct {
 // NewClient makes a client that belongs to no service, such as a command's. It
 // does no I/O and starts nothing until it dials. Close it.
 func NewClient(name string, cfg Config, opts ...Option) (*Client, error) {
+	// It listens nowhere, so the name of its process is no port's: those of one host
+	// would choose the same part of a large fleet.
+	cfg.InstanceID = cmp.Or(cfg.InstanceID, newInstanceID(name, ":0"))
 	c, err := newCore(name, cfg, opts)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,10 +18,11 @@ import (
 	"github.com/keelson-dev/keelson/errs"
 )
 
-// counted is a registry of one instance that counts the watches.
+// counted is a registry of one instance, or more, that counts the watches.
 type counted struct {
 	discovery.Driver // nobody registers
 	address          string
+	more             int
 	running, begun   atomic.Int64
 }
 
@@ -31,7 +33,11 @@ func (d *counted) Watch(ctx context.Context, q discovery.Query, deliver func(dis
 	d.begun.Add(1)
 	d.running.Add(1)
 	defer d.running.Add(-1)
-	deliver(discovery.Update{Instances: []discovery.Instance{{Service: q.Service, ID: "one", Address: d.address}}})
+	list := []discovery.Instance{{Service: q.Service, ID: "one", Address: d.address}}
+	for n := range d.more {
+		list = append(list, discovery.Instance{Service: q.Service, ID: fmt.Sprint(n), Address: fmt.Sprintf("127.0.0.1:%d", n+1)})
+	}
+	deliver(discovery.Update{Instances: list})
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -123,5 +129,31 @@ func TestACallForWhichNoInstanceWasReadySaysSoAndTheLogWhy(t *testing.T) {
 		if text := fmt.Sprint(line["error.message"]); !strings.Contains(text, `no instance of service "shop" in file registry `+cfg.Discovery.File.Dir) {
 			t.Errorf("log: %s", text)
 		}
+	}
+}
+
+func TestClientsOfOneHostUseDifferentPartsOfALargeFleet(t *testing.T) {
+	d := &counted{address: "127.0.0.1:65000", more: 50}
+	cfg := keelson.Config{}
+	cfg.Discovery.Subset.Above, cfg.Discovery.Subset.Size = 10, 5
+	parts := make(map[string]bool)
+	for range 3 {
+		client, err := keelson.NewClient("caller", cfg, keelson.WithLogOutput(io.Discard), keelson.WithDiscovery(d))
+		must(t, err)
+		conn, err := client.Dial("shop")
+		must(t, err)
+		conn.Connect()
+		for len(client.Targets()) == 0 || len(client.Targets()[0].Instances) == 0 {
+			runtime.Gosched()
+		}
+		var part []string
+		for _, in := range client.Targets()[0].Instances {
+			part = append(part, in.ID)
+		}
+		parts[fmt.Sprint(part)] = true
+		must(t, client.Close())
+	}
+	if len(parts) != 3 {
+		t.Errorf("three clients use %d parts: %v", len(parts), parts)
 	}
 }
