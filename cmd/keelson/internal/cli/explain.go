@@ -15,13 +15,15 @@ func (a *app) explain() *cobra.Command {
 		Short: "show what holds for a method, and where each value comes from",
 		Long: `explain shows the effective policy of a method: deadline, retries, cost,
 criticality, roles and rate limits, and for each where it was set: a default, the
-option in the .proto, or file and line of a configuration.
+option in the .proto, or file and line of a configuration; and what a client does
+with a call: when it is sent again, to a second instance, or not at all.
 
 If the platform runs here, an instance of it is asked, so that its file and its
 environment count. Otherwise the contract speaks that is linked into this
 program, or with --target host:port the one that a server declares. Without
-METHOD it lists all methods.`,
+METHOD it lists all methods, and with the name of a service those of it.`,
 		Example: `  keelson explain                      # all methods
+  keelson explain UserService          # those of a service
   keelson explain GetUser
   keelson explain user.v1.UserService/CreateUser --json
   keelson explain GetUser --contract   # what the .proto says, whatever runs

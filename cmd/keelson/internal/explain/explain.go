@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,8 @@ const askTimeout = 3 * time.Second
 
 // Options say what to explain.
 type Options struct {
-	// Method is any whole end of a method's name; empty: list all methods.
+	// Method is any whole end of a method's name, or of a service's: its methods
+	// are listed. Empty: list all methods.
 	Method string
 	// Target is a service in the registry, or host:port or a URL, which is asked
 	// by reflection. Empty: what runs here, and otherwise what is linked in.
@@ -67,6 +69,9 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	k, d, err := find(opts.Method, known)
 	if err != nil {
+		if of := ofService(opts.Method, known); of != nil {
+			return list(opts, of)
+		}
 		return err
 	}
 	var from []Caller
@@ -77,10 +82,11 @@ func Run(ctx context.Context, opts Options) error {
 		return printJSON(opts.Out, struct {
 			policy.Description
 			Origin  string   `json:"origin"`
+			Client  Client   `json:"client"`
 			Callers []Caller `json:"callers,omitempty"`
-		}{d, k.Origin, from})
+		}{d, k.Origin, clientOf(d), from})
 	}
-	_, err = io.WriteString(opts.Out, Text(d, k.Origin)+callersText(from))
+	_, err = io.WriteString(opts.Out, Text(d, k.Origin)+clientOf(d).text()+callersText(from))
 	return err
 }
 
@@ -106,6 +112,22 @@ func find(name string, known []Known) (Known, policy.Description, error) {
 		_, first = call.Match(name, unique(all))
 	}
 	return Known{}, policy.Description{}, first
+}
+
+// ofService returns the methods of the service with that name, or end of it; nil
+// if there is none.
+func ofService(name string, known []Known) (of []Known) {
+	name = strings.Trim(name, "/")
+	for _, k := range known {
+		methods := slices.DeleteFunc(slices.Clone(k.Methods), func(m policy.Description) bool {
+			service, _, _ := strings.Cut(strings.TrimPrefix(m.Method, "/"), "/")
+			return service != name && !strings.HasSuffix(service, "."+name)
+		})
+		if len(methods) > 0 {
+			of = append(of, Known{Origin: k.Origin, Methods: methods})
+		}
+	}
+	return of
 }
 
 func unique(names []string) (once []string) {

@@ -114,3 +114,51 @@ func TestExplainOfAnUnknownMethodNamesTheNearest(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestExplainSaysWhatAClientDoes(t *testing.T) {
+	t.Setenv(workspace.Variable, t.TempDir())
+	for method, want := range map[string][]string{
+		"GetUser":     {"sent 3 times at most, on UNAVAILABLE only", "a second instance is asked after the method's own 95th percentile", "CIRCUIT_OPEN, for 1s to 3s", "until its deadline, 2s at most"},
+		"CreateUser":  {"sent 3 times at most", "hedge off"},
+		"ImportUsers": {"retries none", "hedge off", "for policy.timeout at most, then UNAVAILABLE, reason NO_READY_INSTANCE"},
+	} {
+		wants(t, run(t, explain.Options{Method: method}), want...)
+	}
+	var got struct{ Client explain.Client }
+	must(t, json.Unmarshal([]byte(run(t, explain.Options{Method: "GetUser", JSON: true})), &got))
+	if !strings.HasPrefix(got.Client.Retries, "sent 3 times") {
+		t.Errorf("got %+v", got.Client)
+	}
+}
+
+// What runs differs from the defaults in all of it.
+func TestExplainSaysWhatAClientDoesWhereItIsSwitchedOff(t *testing.T) {
+	table := policy.NewTable(policy.Linked()...)
+	must(t, table.Apply(policy.Defaults{}, []policy.Override{{
+		Method: "/user.v1.UserService/GetUser", Timeout: -1, RetryAttempts: 1, Breaker: policy.Off, HedgeDelay: 20e6,
+	}}))
+	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode([]policy.Description{table.Lookup("/user.v1.UserService/GetUser").Describe()})
+	}))
+	defer debug.Close()
+	dir := t.TempDir()
+	t.Setenv(workspace.Variable, dir)
+	driver, err := file.New(dir, file.Config{})
+	must(t, err)
+	must(t, driver.Register(t.Context(), discovery.Instance{
+		Service: "user", ID: "user-1", Address: "127.0.0.1:1", DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
+	}))
+	wants(t, run(t, explain.Options{Method: "GetUser", Target: "user"}),
+		"breaker off", "retries none", "a second instance is asked after 20ms,", "not at all: it has no deadline")
+}
+
+func TestExplainListsTheMethodsOfAService(t *testing.T) {
+	t.Setenv(workspace.Variable, t.TempDir())
+	for _, name := range []string{"UserService", "user.v1.UserService", "/user.v1.UserService/"} {
+		got := run(t, explain.Options{Method: name})
+		wants(t, got, "/user.v1.UserService/GetUser unary 2s 3")
+		if strings.Contains(got, "audit.v1") {
+			t.Errorf("%s lists another service:\n%s", name, got)
+		}
+	}
+}
