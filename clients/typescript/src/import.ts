@@ -92,14 +92,15 @@ export async function* importUsers(
 const passing = new Set([Code.Unavailable, Code.Aborted, Code.ResourceExhausted, Code.DeadlineExceeded]);
 
 class Import {
+  private readonly rest: RestEndpoint;
+  private readonly options: ImportOptions;
   private readonly id: string;
   private readonly clock: Clock;
   private progress: ImportProgress = { read: 0, bytes: 0, created: 0, replayed: 0, failed: 0, retrying: undefined };
 
-  constructor(
-    private readonly rest: RestEndpoint,
-    private readonly options: ImportOptions,
-  ) {
+  constructor(rest: RestEndpoint, options: ImportOptions) {
+    this.rest = rest;
+    this.options = options;
     this.id = options.importId ?? newUuid();
     this.clock = options.clock ?? systemClock;
   }

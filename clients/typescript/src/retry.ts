@@ -25,6 +25,7 @@ export function backoffMs(retry: number, initialMs: number, maxMs: number, clock
 
 /** Retrier decides whether and when a call is tried again. One per client. */
 export class Retrier {
+  private readonly clock: Clock;
   readonly attempts: number;
   private readonly initialMs: number;
   private readonly maxMs: number;
@@ -32,10 +33,8 @@ export class Retrier {
   private readonly ratio: number;
   private tokens: number;
 
-  constructor(
-    options: RetryOptions,
-    private readonly clock: Clock,
-  ) {
+  constructor(options: RetryOptions, clock: Clock) {
+    this.clock = clock;
     this.attempts = options.attempts ?? 3;
     this.initialMs = options.initialBackoffMs ?? 50;
     this.maxMs = options.maxBackoffMs ?? 1000;

@@ -80,6 +80,8 @@ type AnyMethod = DescMethodUnary | DescMethodStreaming;
 
 /** Call is one call, with all its attempts. */
 class Call {
+  private readonly shared: Shared;
+  private readonly signal: AbortSignal | undefined;
   private readonly method: Policy;
   private readonly name: string;
   private readonly header: Headers;
@@ -92,13 +94,15 @@ class Call {
   private ended = false;
 
   constructor(
-    private readonly shared: Shared,
+    shared: Shared,
     method: AnyMethod,
-    private readonly signal: AbortSignal | undefined,
+    signal: AbortSignal | undefined,
     timeoutMs: number | undefined,
     header: HeadersInit | undefined,
     values: ContextValues | undefined,
   ) {
+    this.shared = shared;
+    this.signal = signal;
     const { clock, policy, retrier } = shared;
     this.method = policyOf(method);
     this.name = `${method.parent.typeName}/${method.name}`;

@@ -42,12 +42,14 @@ export function watchServices(platform: Client<typeof PlatformService>, options:
 }
 
 class ServiceSource implements Source<WatchServicesResponse, ServiceEvent> {
+  private readonly platform: Client<typeof PlatformService>;
+  private readonly options: WatchServicesOptions;
   private begun = false;
 
-  constructor(
-    private readonly platform: Client<typeof PlatformService>,
-    private readonly options: WatchServicesOptions,
-  ) {}
+  constructor(platform: Client<typeof PlatformService>, options: WatchServicesOptions) {
+    this.platform = platform;
+    this.options = options;
+  }
 
   open(signal: AbortSignal): AsyncIterable<WatchServicesResponse> {
     const { intervalMs, history = false } = this.options;

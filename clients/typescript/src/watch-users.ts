@@ -71,16 +71,18 @@ const kinds = {
 } as const;
 
 class UserSource implements Source<WatchUsersResponse, UserEvent> {
+  private readonly users: Client<typeof UserService>;
+  private readonly options: WatchUsersOptions;
+  private readonly intervalMs: number;
   private revision: string;
   private reason: ResetReason = "start";
   private initial = false;
   private announced = false;
 
-  constructor(
-    private readonly users: Client<typeof UserService>,
-    private readonly options: WatchUsersOptions,
-    private readonly intervalMs: number,
-  ) {
+  constructor(users: Client<typeof UserService>, options: WatchUsersOptions, intervalMs: number) {
+    this.users = users;
+    this.options = options;
+    this.intervalMs = intervalMs;
     this.revision = options.startRevision ?? "";
   }
 

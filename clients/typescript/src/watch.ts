@@ -93,16 +93,17 @@ export async function* follow<M, E>(source: Source<M, E>, options: WatchOptions)
 }
 
 class Watch<M, E> {
+  private readonly source: Source<M, E>;
+  private readonly options: WatchOptions;
   private readonly clock: Clock;
   private state: WatchState | undefined;
   private failures = 0;
   private received = 0;
   private error: KeelsonError | undefined;
 
-  constructor(
-    private readonly source: Source<M, E>,
-    private readonly options: WatchOptions,
-  ) {
+  constructor(source: Source<M, E>, options: WatchOptions) {
+    this.source = source;
+    this.options = options;
     this.clock = options.clock ?? systemClock;
   }
 

@@ -36,8 +36,10 @@ let ended = 0;
 /** A server that can cut all its connections. */
 class Cuttable {
   private readonly sockets = new Set<Socket>();
+  private readonly server: Server;
 
-  private constructor(private readonly server: Server) {
+  private constructor(server: Server) {
+    this.server = server;
     server.on("connection", (socket: Socket) => {
       this.sockets.add(socket);
       socket.on("close", () => this.sockets.delete(socket));
