@@ -14,7 +14,7 @@
 // Names of fields are those of the .proto or of JSON. Query parameters may be nested
 // ("place.street"), repeated, enums by name or number, bytes in base64 of both
 // alphabets, and Timestamp, Duration, FieldMask and wrappers in their JSON forms.
-// What is unknown, wrong or given twice is INVALID_ARGUMENT with a BadRequest that
+// What is unknown, wrong, given twice, or missing though it is required (proto2) is INVALID_ARGUMENT with a BadRequest that
 // names each field; so are unknown fields of JSON, with line and column. All that is wrong with body, path and query is said
 // at once. Bodies may be gzip; [Config].MaxRequest holds before and after
 // decompression.

@@ -71,7 +71,8 @@ func (e *encoder) field(m protoreflect.Message, fd protoreflect.FieldDescriptor)
 	if m.Has(fd) {
 		only.Set(fd, m.Get(fd))
 	}
-	raw, err := protojson.MarshalOptions{Resolver: e.types, AllowPartial: true, EmitUnpopulated: true}.Marshal(only.Interface())
+	// What is within the field is as everywhere: without what is not set.
+	raw, err := protojson.MarshalOptions{Resolver: e.types, AllowPartial: true, EmitUnpopulated: !m.Has(fd)}.Marshal(only.Interface())
 	if err != nil {
 		if raw, err = e.withOpaque(only.Interface()); err != nil {
 			return nil, fmt.Errorf("write %s as JSON: %w", fd.FullName(), err)

@@ -13,6 +13,10 @@ const (
 	durationName  = "google.protobuf.Duration"
 	maskName      = "google.protobuf.FieldMask"
 	anyName       = "google.protobuf.Any"
+	structName    = "google.protobuf.Struct"
+	valueName     = "google.protobuf.Value"
+	listName      = "google.protobuf.ListValue"
+	nullName      = "google.protobuf.NullValue"
 	emptyName     = "google.protobuf.Empty"
 	httpBodyName  = "google.api.HttpBody"
 	operationName = "google.longrunning.Operation"
@@ -31,8 +35,7 @@ func isWrapper(md protoreflect.MessageDescriptor) bool {
 // isOneValue tells whether the JSON of a message is not an object of its fields.
 func isOneValue(md protoreflect.MessageDescriptor) bool {
 	switch md.FullName() {
-	case timestampName, durationName, maskName, anyName,
-		"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue":
+	case timestampName, durationName, maskName, anyName, structName, valueName, listName:
 		return true
 	}
 	return isWrapper(md)

@@ -49,10 +49,14 @@ func (l *lineReader) read() ([]byte, error) {
 		}
 		l.line = append(l.line, part...)
 		if l.number == 1 {
-			l.line = bytes.TrimPrefix(l.line, []byte("\xEF\xBB\xBF")) // editors begin files so
+			l.line = withoutMark(l.line)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return l.line, err
 		}
 	}
 }
+
+// withoutMark drops the byte order mark with which editors of Windows begin files
+// (RFC 8259, 8.1, permits to ignore it).
+func withoutMark(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\xEF\xBB\xBF")) }

@@ -38,6 +38,7 @@ type route struct {
 	mask     protoreflect.FieldDescriptor
 	resume   *resume
 	idles    bool // the .proto says how long a stream may be idle
+	demands  bool // the request, or a message within it, has fields that must be there
 	creates  bool
 	location *route // the rule that reads what this one creates
 }
@@ -135,6 +136,7 @@ func newRoute(md protoreflect.MethodDescriptor, rule *annotations.HttpRule) (*ro
 	}
 	r.bindETags()
 	r.bindMask()
+	r.demands = demands(md.Input(), map[protoreflect.FullName]bool{})
 	r.creates = verb == http.MethodPost && !r.streamsIn() && !r.streamsOut() &&
 		strings.HasPrefix(string(md.Name()), "Create") && md.Output().FullName() != operationName
 	return r, nil

@@ -208,8 +208,8 @@ func (w *streamWriter) message(raw []byte) bool {
 
 // encodeMessage returns a message of the server in the form of a sink.
 func (x *exchange) encodeMessage(out sink, raw []byte) ([]byte, *fault) {
-	m := x.route.out.New()
-	if err := proto.Unmarshal(raw, m.Interface()); err != nil {
+	m, err := x.route.parse(raw)
+	if err != nil {
 		return nil, broken("a message does not parse as %s", x.route.method.Output().FullName(), err)
 	}
 	line, err := out.message(m)
@@ -255,8 +255,8 @@ func (x *exchange) relayHTTPBody(s *inproc.Stream, ended func() (*status.Status,
 		if err != nil {
 			break
 		}
-		m := x.route.out.New()
-		if err := proto.Unmarshal(raw, m.Interface()); err != nil {
+		m, err := x.route.parse(raw)
+		if err != nil {
 			x.breakOff(w, x.status(broken("a message does not parse as %s", x.route.method.Output().FullName(), err)))
 			return
 		}

@@ -73,7 +73,8 @@ func (x *exchange) request() (protoreflect.Message, *fault) {
 		return nil, f
 	}
 	x.route.fillMask(m, raw)
-	return m, nil
+	bad = x.route.missing(m)
+	return m, bad.fault()
 }
 
 // fillBody reads the body into the message and returns it, and what is wrong with
@@ -96,6 +97,7 @@ func (x *exchange) fillBody(m protoreflect.Message) ([]byte, violations, *fault)
 	if f != nil {
 		return nil, violations{}, f
 	}
+	raw = withoutMark(raw)
 	return raw, x.route.decode.body(m, x.route.bodyField, document{raw: raw, line: 1}), nil
 }
 
@@ -121,8 +123,8 @@ func (x *exchange) unary(c *inproc.Call) {
 		x.failWith(reply.Status, 0)
 		return
 	}
-	out := x.route.out.New()
-	if err := proto.Unmarshal(reply.Message, out.Interface()); err != nil {
+	out, err := x.route.parse(reply.Message)
+	if err != nil {
 		x.fail(broken("the answer does not parse as %s", x.route.method.Output().FullName(), err))
 		return
 	}
@@ -212,6 +214,14 @@ func (r *route) body(out protoreflect.Message) (body []byte, contentType string,
 		body, err = r.encode.message(out.Interface())
 	}
 	return body, typeJSON, err
+}
+
+// parse reads a message of the service. One that lacks a field that must be there is
+// shown as it is: the service's clients over gRPC have it so too.
+func (r *route) parse(raw []byte) (protoreflect.Message, error) {
+	m := r.out.New()
+	err := proto.UnmarshalOptions{Resolver: r.encode.types, AllowPartial: true}.Unmarshal(raw, m.Interface())
+	return m, err //nolint:wrapcheck // callers say what it was
 }
 
 // validatesOnly tells whether a request asked for the checks alone (AIP-163).

@@ -173,6 +173,9 @@ func (u *upload) message(line document) ([]byte, *fault) {
 	m := x.route.in.New()
 	bad := x.route.decode.body(m, x.route.bodyField, line)
 	bad.join(x.route.fillURL(m, x.raw, x.r.URL.RawQuery))
+	if bad.count == 0 {
+		bad = x.route.missing(m)
+	}
 	if f := bad.fault(); f != nil {
 		return nil, f
 	}
