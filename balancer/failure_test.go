@@ -130,6 +130,24 @@ func TestAllAreUsedWhenMoreThanHalfAreOut(t *testing.T) {
 	})
 }
 
+func TestWhatIsShownOfAnInstanceThatIsOutIsWhatHappens(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+		f.Instance(1).Target.Weight, f.Instance(2).Target.Weight = 100, 50
+		f.Publish()
+		conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
+		load := balancertest.Load{Rate: 100, Duration: time.Second}
+		for k, out := range []string{"one", "two"} {
+			f.Instance(k).Behave(balancertest.Behaviour{FailureRate: 1})
+			load.Run(t.Context(), conn)
+			b := balance(f, 0)
+			used := f.Shares(func() { load.Run(t.Context(), conn) })[0] > 0.1
+			if b.Breaker == target.BreakerClosed || used != (b.Factor > 0.1) || k == 1 && b.Why != "weight" {
+				t.Errorf("%s of three are out, the first one used: %v; it is shown as %+v", out, used, b)
+			}
+		}
+	})
+}
+
 func TestTheOnlyInstanceIsAlwaysUsed(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, f *balancertest.Fleet) {
 		conn := f.Dial(balancer.Config{})

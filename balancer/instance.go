@@ -245,8 +245,12 @@ func (i *instance) balance() target.Balance {
 	if n := i.score.ratio.weight; n > 0 {
 		b.Latency = fromLog(i.score.logs / n)
 	}
-	if b.Breaker == target.BreakerOpen {
-		b.Factor = 0
+	switch {
+	case i.policy.panicking.Load(): // all are used
+		b.Factor = float64(i.base.Load()) / fullShare
+		b.Why = factors{weight: i.factors.weight, zone: i.factors.zone, recovery: 1, fit: 1}.why()
+	case b.Breaker == target.BreakerOpen:
+		b.Factor, b.Why = 0, ""
 	}
 	return b
 }

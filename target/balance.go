@@ -40,7 +40,8 @@ func (s BreakerState) MarshalText() ([]byte, error) { return []byte(s.String()),
 type Balance struct {
 	// Breaker is the state of the instance's breaker.
 	Breaker BreakerState `json:"breaker"`
-	// Factor is the share of the picks that fall on the instance and are let through, in [0,1].
+	// Factor is the share of the picks that fall on the instance and are let through, in [0,1]: 0 while the breaker is open, unless too many
+	// are out and all are used.
 	Factor float64 `json:"factor"`
 	// Why says what makes the factor less than 1: weight, zone, returning (after it was out), latency, errors, recovery
 	// (from either), suspected; joined by commas.
