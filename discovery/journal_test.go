@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/connectivity"
+
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/target"
 )
@@ -53,6 +55,25 @@ func TestEachChangeOfTheListIsALineThatNamesIt(t *testing.T) {
 		if d := r.targets.Lookup(dialled).Decision(); !strings.Contains(d.Reason, want[3]) {
 			t.Errorf("decision: %q, want %q in it", d.Reason, want[3])
 		}
+	})
+}
+
+func TestADecisionNamesWhatItKeepsAndWhatLeaves(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		reason := func(want string) {
+			t.Helper()
+			if got := r.targets.Lookup(dialled).Decision().Reason; got != `service "user" in test registry: `+want {
+				t.Errorf("reason %q, want %q", got, want)
+			}
+		}
+		r.answer("a", "b", "c", "d", "e")
+		r.connect(connectivity.Ready, target.HealthServing, "a", "b", "c", "d", "e")
+		r.answer("a", "b", "c", "d")
+		reason("4 instances; about to leave: e")
+		r.answer("a", "b")
+		reason("2 instances; kept until their own connections confirm that they are gone: c, d, e")
+		r.update(discovery.Update{Unchanged: true})
+		reason("2 instances; kept until their own connections confirm that they are gone: c, d, e")
 	})
 }
 

@@ -254,15 +254,17 @@ func (l *list) confirmed(now time.Time, e entry, othersServe bool) bool {
 	return true
 }
 
-// countHeld returns how many entries are held.
-func (l *list) countHeld() int {
-	n := 0
+// held returns the IDs of what the registry no longer names: what leaves in a moment, and what is doubted.
+func (l *list) held() (leaving, doubted []string) {
 	for i := range l.entries {
-		if l.entries[i].held() {
-			n++
+		switch e := &l.entries[i]; {
+		case e.doubted:
+			doubted = append(doubted, e.inst.ID)
+		case e.held():
+			leaving = append(leaving, e.inst.ID)
 		}
 	}
-	return n
+	return leaving, doubted
 }
 
 // change says in words what a list has that the one before had not, and the other way around; "" when nothing changed. Both are sorted.

@@ -27,7 +27,8 @@ func (w *watch) publish(d decision, reason string, err error) {
 	w.decided(d, reason+change(w.pub.known, w.list.entries))
 	w.met.instances.WithLabelValues(name).Set(float64(len(effective)))
 	w.met.known.WithLabelValues(name).Set(float64(len(w.list.entries)))
-	w.met.held.WithLabelValues(name).Set(float64(w.list.countHeld()))
+	leaving, doubted := w.list.held()
+	w.met.held.WithLabelValues(name).Set(float64(len(leaving) + len(doubted)))
 
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -120,7 +120,7 @@ func (w *watch) decide(ctx context.Context) {
 	defer patience.Stop()
 	for {
 		var tick <-chan time.Time
-		if w.list.countHeld() > 0 {
+		if leaving, doubted := w.list.held(); len(leaving)+len(doubted) > 0 {
 			tick = confirm.C
 		}
 		select {
@@ -220,10 +220,8 @@ func (w *watch) describe(err error) string {
 	if a.stale != "" {
 		s = fmt.Sprintf("%s; the answer may be out of date: %s", s, a.stale)
 	}
-	if n := w.list.countHeld(); n > 0 {
-		s = fmt.Sprintf("%s, %d more are kept until their own connections confirm that they are gone", s, n)
-	}
-	return s
+	leaving, doubted := w.list.held()
+	return s + names("; about to leave:", leaving) + names("; kept until their own connections confirm that they are gone:", doubted)
 }
 
 func (w *watch) failed(err error) {
