@@ -23,14 +23,15 @@ import (
 //	   |                           +------------- a probe failed -------------+    |
 //	   +------------------------ enough probes ended well -------------------------+
 type Breaker struct {
-	set     *Set
-	key     key
-	metrics counters
-	phase   atomic.Pointer[phase]
+	set   *Set
+	key   key
+	phase atomic.Pointer[phase]
 	// usual is how long a call that ends well takes, smoothed; 0 if not known.
 	usual atomic.Int64
 	// rejections is how many calls it did not let through.
 	rejections atomic.Uint64
+	// forgotten tells that its target was closed: its metrics are gone.
+	forgotten atomic.Bool
 
 	mu    sync.Mutex // guards changes of phase, and what is below
 	level int        // how often the open time has grown; -1 before the first trip
@@ -67,7 +68,7 @@ type gate struct {
 }
 
 func newBreaker(s *Set, k key) *Breaker {
-	b := &Breaker{set: s, key: k, metrics: s.metrics.resolve(k), level: -1}
+	b := &Breaker{set: s, key: k, level: -1}
 	b.phase.Store(b.closed(time.Now()))
 	return b
 }
@@ -146,7 +147,9 @@ func (b *Breaker) probe(c *call.Call, p *Pass, now time.Time) error {
 		return nil
 	}
 	b.rejections.Add(1)
-	b.metrics.rejections.Inc()
+	if !b.forgotten.Load() {
+		b.set.metrics.reject(b.key)
+	}
 	return errs.Unavailable(errs.ReasonCircuitOpen, "too many calls of %s at %s fail, so none is sent for now; wait %s", c.Method.FullName, b.key.target, wait.Round(time.Millisecond)).
 		With(errs.Meta("breaker", b.Name()), errs.RetryAfter(wait))
 }
@@ -194,7 +197,9 @@ func (b *Breaker) trip(ph *phase, now time.Time) {
 
 func (b *Breaker) enter(said []change, ph *phase) []change {
 	b.phase.Store(ph)
-	b.metrics.enter(ph.state)
+	if !b.forgotten.Load() {
+		b.set.metrics.enter(b.key, ph.state)
+	}
 	c := change{to: ph.state, trips: b.trips}
 	if ph.state == Open {
 		c.wait = ph.until.Sub(ph.since)

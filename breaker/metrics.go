@@ -31,26 +31,24 @@ func newVectors(reg prometheus.Registerer) vectors {
 	}
 }
 
-// counters are the metrics of one breaker.
-type counters struct {
-	state       prometheus.Gauge
-	transitions [Open + 1]prometheus.Counter
-	rejections  prometheus.Counter
-}
-
-func (v vectors) resolve(k key) counters {
-	c := counters{state: v.state.WithLabelValues(k.target, k.method), rejections: v.rejections.WithLabelValues(k.target, k.method)}
-	for s := range c.transitions {
-		c.transitions[s] = v.transitions.WithLabelValues(k.target, k.method, State(s).String())
+// show makes the series of a breaker, so that all of them are there before
+// anything happens.
+func (v vectors) show(k key) {
+	v.state.WithLabelValues(k.target, k.method) // closed, unless another set has it otherwise
+	v.rejections.WithLabelValues(k.target, k.method)
+	for s := Closed; s <= Open; s++ {
+		v.transitions.WithLabelValues(k.target, k.method, s.String())
 	}
-	c.state.Set(float64(Closed))
-	return c
 }
 
-func (c *counters) enter(s State) {
-	c.state.Set(float64(s))
-	c.transitions[s].Inc()
+// enter and reject look the series up each time, which is seldom: another set of
+// the same registerer may have forgotten the target meanwhile.
+func (v vectors) enter(k key, s State) {
+	v.state.WithLabelValues(k.target, k.method).Set(float64(s))
+	v.transitions.WithLabelValues(k.target, k.method, s.String()).Inc()
 }
+
+func (v vectors) reject(k key) { v.rejections.WithLabelValues(k.target, k.method).Inc() }
 
 func (v vectors) forget(target string) {
 	labels := prometheus.Labels{"target": target}

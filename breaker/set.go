@@ -84,15 +84,19 @@ func (s *Set) For(target string, m *policy.Method) *Breaker {
 	if b, ok := s.all.Load(k); ok {
 		return b.(*Breaker) //nolint:forcetypeassert // nothing else is stored
 	}
-	b, _ := s.all.LoadOrStore(k, newBreaker(s, k))
+	b, there := s.all.LoadOrStore(k, newBreaker(s, k))
+	if !there {
+		s.metrics.show(k)
+	}
 	return b.(*Breaker) //nolint:forcetypeassert // nothing else is stored
 }
 
 // Forget drops the breakers of a target that is not called any more, and their
 // metrics. A call that holds one goes on with it, but nobody sees that.
 func (s *Set) Forget(target string) {
-	s.all.Range(func(k, _ any) bool {
+	s.all.Range(func(k, b any) bool {
 		if k.(key).target == target { //nolint:forcetypeassert // nothing else is stored
+			b.(*Breaker).forgotten.Store(true) //nolint:forcetypeassert // nothing else is stored
 			s.all.Delete(k)
 		}
 		return true

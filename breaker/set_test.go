@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keelson-dev/keelson/breaker"
+	"github.com/keelson-dev/keelson/call"
 )
 
 func TestMetricsAndLogTellOfEachTransition(t *testing.T) {
@@ -136,6 +137,33 @@ func TestSetsShareARegisterer(t *testing.T) {
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "keelson_breaker_rejections_total"); err != nil {
 		t.Error(err)
 	}
+}
+
+// Two clients of one process may call the same target.
+func TestASetThatForgetsATargetTakesNothingFromAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		stays, goes := newClient(t, breaker.Config{}, breaker.WithRegisterer(reg)), newClient(t, breaker.Config{}, breaker.WithRegisterer(reg))
+		stays.call(nil)
+		gone := goes.breaker(get)
+		goes.set.Forget(shop)
+		stays.calls(20, errDown)
+		want := "# HELP keelson_breaker_state The state of a client's breaker: 0 closed, 1 half-open, 2 open.\n# TYPE keelson_breaker_state gauge\n" +
+			`keelson_breaker_state{method="/shop.v1.Shop/Get",target="file:///shop"} 2` + "\n"
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "keelson_breaker_state"); err != nil {
+			t.Error(err)
+		}
+		stays.set.Forget(shop)
+		for range 20 { // calls that were under way
+			p := &breaker.Pass{}
+			if err := gone.Begin(&call.Call{Context: t.Context(), Method: goes.table.Lookup(get), Start: time.Now()}, p); err == nil {
+				p.End(errDown)
+			}
+		}
+		if n := testutil.CollectAndCount(reg); n != 0 || gone.State() != breaker.Open {
+			t.Errorf("%d series of a target that all have forgotten; the breaker is %s", n, gone.State())
+		}
+	})
 }
 
 func TestAConfigurationThatMakesNoSenseIsRejectedAtOnce(t *testing.T) {
