@@ -22,7 +22,7 @@ type instruments struct {
 	consumers  prometheus.Gauge
 	ended      *prometheus.CounterVec
 	nameless   prometheus.Counter
-	completeAt atomic.Int64 // Unix nanoseconds up to which the history is complete; 0: not recording
+	completeAt atomic.Int64 // Unix nanoseconds up to which the history is complete; 0: somebody else records
 }
 
 func newInstruments(r prometheus.Registerer) (*instruments, error) {
@@ -36,7 +36,7 @@ func newInstruments(r prometheus.Registerer) (*instruments, error) {
 		nameless:  prometheus.NewCounter(prometheus.CounterOpts{Name: "keelson_audit_lists_without_names_total", Help: "Lists that were answered without names to show, because the user service did not answer in time."}),
 	}
 	m.lag = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "keelson_audit_recorder_lag_seconds", Help: "How far the history is behind the users, while this instance continues it; otherwise 0.",
+		Name: "keelson_audit_recorder_lag_seconds", Help: "How far the history is behind the users, while this instance continues it, or would if its store took it; otherwise 0.",
 	}, m.behind)
 	if r == nil {
 		return m, nil
@@ -48,16 +48,19 @@ func newInstruments(r prometheus.Registerer) (*instruments, error) {
 	return m, errors.Join(faults...)
 }
 
-// lead notes whether this instance continues the history.
+// lead notes whether this instance continues the history. How far that is behind
+// goes on to count when the store fails, and is forgotten by yield.
 func (m *instruments) lead(leading bool) {
 	if !leading {
 		m.leading.Set(0)
-		m.completeAt.Store(0)
 		return
 	}
 	m.leading.Set(1)
-	m.complete(time.Now())
+	m.completeAt.CompareAndSwap(0, time.Now().UnixNano())
 }
+
+// yield notes that another instance continues the history.
+func (m *instruments) yield() { m.completeAt.Store(0) }
 
 // complete notes up to when the history is complete.
 func (m *instruments) complete(at time.Time) { m.completeAt.Store(at.UnixNano()) }

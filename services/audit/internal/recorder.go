@@ -3,8 +3,10 @@ package internal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keelson-dev/keelson/services/audit/repository"
@@ -51,12 +53,23 @@ type Recorder struct {
 	users userv1.UserServiceClient
 	owner string
 	cfg   RecorderConfig
+	waits atomic.Pointer[error] // what Check says
 }
 
 // NewRecorder returns a recorder. owner names this one among all, also those of
 // processes that have ended.
 func NewRecorder(store repository.Ledger, users userv1.UserServiceClient, owner string, cfg RecorderConfig, opts ...Option) *Recorder {
 	return &Recorder{settings: newSettings(opts), store: store, users: users, owner: owner, cfg: cfg.withDefaults()}
+}
+
+// Check says why the history waits: what the store said when this recorder last
+// tried to continue it. It is nil as soon as the history has been continued, or
+// somebody else continues it. It is safe for concurrent use and does not block.
+func (r *Recorder) Check(context.Context) error {
+	if err := r.waits.Load(); err != nil {
+		return fmt.Errorf("the history waits: %w", *err)
+	}
+	return nil
 }
 
 // Run continues the history until the context ends, whenever it is this
@@ -68,6 +81,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, repository.ErrHeld):
 			failed = backoff{}
+			r.yield()
 			wait(ctx, r.cfg.Lease/16+rand.N(r.cfg.Lease/8))
 			continue
 		case err == nil:
@@ -78,6 +92,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			pause := failed.next()
+			r.waits.Store(&err)
 			r.log.WarnContext(ctx, "the history waits: its store failed", "error", err, "pause", pause)
 			wait(ctx, pause)
 		}
@@ -102,10 +117,17 @@ func (r *Recorder) lead(ctx context.Context, lease repository.Lease) error {
 	renewing.Wait()
 	if errors.Is(err, repository.ErrFenced) {
 		r.log.InfoContext(ctx, "another instance continues the history")
+		r.yield()
 		return nil
 	}
 	r.release(ctx, lease.Fence)
 	return err
+}
+
+// yield notes that the history is somebody else's to continue.
+func (r *Recorder) yield() {
+	r.waits.Store(nil)
+	r.metrics.yield()
 }
 
 // renew keeps the lease until it is lost or the context ends.

@@ -217,6 +217,45 @@ func (u *unreliable) Append(ctx context.Context, b repository.Batch, d time.Dura
 	return s, err
 }
 
+// TestAHistoryThatWaitsIsSeen fills the disk of the store for a while.
+func TestAHistoryThatWaitsIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, store := newDirectory(), newStore(t)
+		d.now = time.Now()
+		registry := prometheus.NewRegistry()
+		var full atomic.Bool
+		fill := func() error {
+			if full.Load() {
+				return fmt.Errorf("%w: the disk is full", repository.ErrUnavailable)
+			}
+			return nil
+		}
+		r := internal.NewRecorder(&unreliable{Store: store, before: fill, after: func() error { return nil }}, d, "a", internal.RecorderConfig{}, wantOK[internal.Option](t)(internal.WithMetrics(registry)))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = r.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		lag := func() float64 { return gauge(t, registry, "keelson_audit_recorder_lag_seconds") }
+		settle()
+		if err := r.Check(ctx); err != nil || lag() > 2 {
+			t.Errorf("while all is well: %v, %gs behind", err, lag())
+		}
+		full.Store(true)
+		d.rename("ada", "Ada")
+		settle()
+		if err := r.Check(ctx); !errors.Is(err, repository.ErrUnavailable) || lag() < 25 {
+			t.Errorf("while the disk is full: %v, %gs behind", err, lag())
+		}
+		full.Store(false)
+		settle()
+		if err := r.Check(ctx); err != nil || lag() > 2 {
+			t.Errorf("after that: %v, %gs behind", err, lag())
+		}
+		wantLines(t, store, "GAP", "CREATED ada")
+	})
+}
+
 // TestTheHistoryIsExactWhateverBreaks breaks watches, appends and recorders at
 // every point while users change, and compares the history with what happened.
 func TestTheHistoryIsExactWhateverBreaks(t *testing.T) {

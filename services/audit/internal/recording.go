@@ -239,6 +239,7 @@ func (r *recording) recordPage(ctx context.Context, messages []*userv1.WatchUser
 		}
 	}
 	if !r.state.Syncing {
+		r.waits.Store(nil)
 		r.metrics.complete(complete)
 	}
 	return nil
@@ -279,6 +280,7 @@ func (r *recording) append(ctx context.Context, b repository.Batch) error {
 		return storeError{fmt.Errorf("append %d changes after position %d: %w", len(b.Changes), b.From.Position, err)}
 	}
 	r.state, r.stored = next, time.Now()
+	r.waits.Store(nil)
 	r.metrics.appended(b.Changes)
 	if len(b.Changes) > 0 {
 		r.appended()

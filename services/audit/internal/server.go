@@ -79,6 +79,7 @@ func Register(service *keelson.Service, cfg Config) error {
 	})
 	service.OnStop("store", func(context.Context) error { return store.Close() })
 	service.Dependency("store", store.Ping)
+	service.Dependency("history", recorder.Check)
 	service.Dependency("user", func(context.Context) error { return checkConnection(conn.GetState()) })
 	service.Go("recorder", recorder.Run)
 	service.Go("tail", handler.Run)
