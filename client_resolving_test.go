@@ -79,7 +79,7 @@ func TestTargetsThatTheRegistryWillNeverResolveCannotBeDialled(t *testing.T) {
 	for driver, targets := range map[string]map[string]string{
 		"consul": {
 			"consul:///shop?tga=v1": `unknown parameter "tga"`, "shop?near=_agent": "takes tag and dc", "shop?tag": "no value",
-			"shop?dc=a&dc=b": "one datacenter", "consul:///": "use 1 to 63", "consul://shop": "write consul:///shop", "sh op": "' ' at byte 2",
+			"shop?dc=a&dc=b": "one datacenter", "consul:///": "write consul:///name", "consul://shop": "write consul:///shop", "sh op": "' ' at byte 2",
 			"consul:///shop:9090": "write consul:///shop", "consul:///shop?tag=%zz": "tag=%zz", "shop?tag=a;dc=b": "semicolon",
 			"consul:///shop#v1": "parameters begin with '?'", "consul://me:secret@/shop": "credentials", "consul:///%zz": "%zz",
 		},

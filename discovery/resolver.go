@@ -87,6 +87,8 @@ func parseQuery(t resolver.Target) (Query, error) {
 		return Query{}, errors.New("the target has a user name in it; credentials belong in the configuration of the registry")
 	case u.Host != "":
 		return Query{}, fmt.Errorf("the target has %q where nothing belongs; write %s:///%s", u.Host, u.Scheme, u.Hostname())
+	case service == "":
+		return Query{}, fmt.Errorf("the target names no service; write %s:///name", u.Scheme)
 	case u.Fragment != "":
 		return Query{}, fmt.Errorf("the target ends in %q, which means nothing; parameters begin with '?'", "#"+u.Fragment)
 	case hasPort && ValidateService(name) == nil:

@@ -203,8 +203,17 @@ func testEndedContext(t *testing.T, h Harness) {
 
 func testUnknownParameter(t *testing.T, h Harness) {
 	const name = "no-such-parameter"
-	ctx := bounded(t, h)
-	err := h.Driver().Watch(ctx, discovery.Query{Service: "user", Params: url.Values{name: {"x"}}}, func(discovery.Update) {
+	ctx, d := bounded(t, h), h.Driver()
+	unknown := discovery.Query{Service: "user", Params: url.Values{name: {"x"}}}
+	if c, ok := d.(interface{ CheckQuery(discovery.Query) error }); ok {
+		if err := c.CheckQuery(unknown); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("CheckQuery: %v, want an error that names %s", err, name)
+		}
+		if err := c.CheckQuery(discovery.Query{Service: "user"}); err != nil {
+			t.Errorf("CheckQuery refuses a query without parameters: %v", err)
+		}
+	}
+	err := d.Watch(ctx, unknown, func(discovery.Update) {
 		t.Error("Watch delivered a list")
 	})
 	if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), name) {
