@@ -208,6 +208,20 @@ func TestListsShowTheNamesThatUsersHaveNow(t *testing.T) {
 	}
 }
 
+func TestPurgesThatTheHistoryDoesNotKnowYetHideNoNames(t *testing.T) {
+	store, d := newStore(t), newDirectory()
+	for i := range 20 {
+		known(t, store, updates(1, fmt.Sprint("purged", i)))
+	}
+	known(t, store, updates(1, "bert"))
+	d.users["bert"] = &userv1.User{Name: "users/bert", Uid: "uid-bert", DisplayName: "Bert"}
+	c := serve(t, store, d, internal.FollowConfig{})
+	resp := wantOK[*auditv1.ListChangesResponse](t)(c.ListChanges(soon(t), &auditv1.ListChangesRequest{OrderBy: "position desc"}))
+	if got := resp.GetChanges()[0].GetUserDisplayName(); got != "Bert" || resp.GetNamesMissing() {
+		t.Errorf("the name to show is %q (missing: %t); want Bert", got, resp.GetNamesMissing())
+	}
+}
+
 func TestNobodyIsAskedForWhenAllArePurged(t *testing.T) {
 	store, d := newStore(t), newDirectory()
 	d.batchGet = func(context.Context, []string) (*userv1.BatchGetUsersResponse, error) {

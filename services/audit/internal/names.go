@@ -14,8 +14,9 @@ import (
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
-// nameTries is how often users are asked for when some were purged a moment ago.
-const nameTries = 4
+// nameTries is how often users are asked for when some were purged and the
+// history does not know it yet: each answer names one of them.
+const nameTries = 32
 
 // nameUsers fills in the names that the users of the changes have now. It
 // reports whether they could be had; a user without one does not count.
