@@ -128,7 +128,7 @@ func (f *flight) recycle() {
 	f.mu.Lock()
 	free := f.fired || f.hedge == nil && !f.over
 	if f.waited && f.hedge == nil {
-		f.method.metrics.denied.Inc()
+		f.method.metrics.deny()
 	}
 	f.mu.Unlock()
 	if free {
@@ -229,14 +229,14 @@ func (f *flight) settle(err error) error {
 	a.cancel()
 	switch {
 	case rank(a.err) < rank(err):
-		m.metrics.won.Inc()
+		m.metrics.end(hedgeWon)
 		m.answered(a.took)
 		a.adopt(f)
 		return a.err
 	case rank(a.err) == failed && !lost:
-		m.metrics.failed.Inc()
+		m.metrics.end(hedgeFailed)
 	default:
-		m.metrics.lost.Inc()
+		m.metrics.end(hedgeLost)
 	}
 	if m.final(err) {
 		m.answered(took)

@@ -114,10 +114,13 @@ func (h *Hedger) For(target string, m *policy.Method) *Method {
 		return known.(*Method) //nolint:forcetypeassert // nothing else is stored
 	}
 	b, _ := h.budgets.LoadOrStore(target, newBudget(time.Now()))
-	fresh := &Method{hedger: h, policy: m, budget: b.(*budget), metrics: h.metrics.resolve(target, m.FullName)} //nolint:forcetypeassert // nothing else is stored
+	fresh := &Method{hedger: h, policy: m, budget: b.(*budget), metrics: counters{vectors: h.metrics, target: target, method: m.FullName}} //nolint:forcetypeassert // nothing else is stored
 	known, loaded := h.methods.LoadOrStore(k, fresh)
-	if !loaded && fresh.hedges() {
-		fresh.metrics.delay.Set(fresh.Delay().Seconds())
+	if !loaded {
+		fresh.metrics.show()
+		if fresh.hedges() {
+			fresh.metrics.waits(fresh.Delay())
+		}
 	}
 	return known.(*Method) //nolint:forcetypeassert // nothing else is stored
 }
@@ -125,8 +128,9 @@ func (h *Hedger) For(target string, m *policy.Method) *Method {
 // Forget drops what is known of a target that is not called any more, and its
 // metrics.
 func (h *Hedger) Forget(target string) {
-	h.methods.Range(func(k, _ any) bool {
+	h.methods.Range(func(k, m any) bool {
 		if k.(key).target == target { //nolint:forcetypeassert // nothing else is stored
+			m.(*Method).metrics.forgotten.Store(true) //nolint:forcetypeassert // nothing else is stored
 			h.methods.Delete(k)
 		}
 		return true
@@ -171,6 +175,6 @@ func (m *Method) hedges() bool {
 // answered notes how long an attempt took that was answered.
 func (m *Method) answered(took time.Duration) {
 	if m.latency.add(took) {
-		m.metrics.delay.Set(m.Delay().Seconds())
+		m.metrics.waits(m.Delay())
 	}
 }

@@ -384,6 +384,21 @@ keelson_hedges_denied_total{method="/shop.v1.Shop/Put",target="file:///shop"} 0
 	})
 }
 
+// Two clients of one process may call the same target.
+func TestAHedgerThatForgetsATargetTakesNothingFromAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, policy.Override{Method: get, HedgeDelay: 20 * ms})
+		goes := hedge.New(c.reg)
+		goes.For(shop, c.table.Lookup(get))
+		c.method(get)
+		goes.Forget(shop)
+		_, _, _ = c.call(get, 0, &run{attempts: []attempt{{after: time.Second}, {after: ms}}})
+		if got := c.hedges(get); got != "won1" {
+			t.Errorf("counted %q", got)
+		}
+	})
+}
+
 // However attempts end, one answer counts, the reply is written by one attempt
 // at a time, and not after the call. (The race detector looks on.)
 func TestNeverMoreThanOneAnswer(t *testing.T) {

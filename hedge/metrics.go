@@ -1,6 +1,9 @@
 package hedge
 
 import (
+	"sync/atomic"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keelson-dev/keelson/internal/collectors"
@@ -31,19 +34,46 @@ func newVectors(reg prometheus.Registerer) vectors {
 	}
 }
 
-// counters are the metrics of one method at one target.
+// counters are the metrics of one method at one target. The series are looked up
+// each time, which is seldom: another hedger of the same registerer may have
+// forgotten the target meanwhile.
 type counters struct {
-	won, lost, failed, denied prometheus.Counter
-	delay                     prometheus.Gauge
+	vectors
+	target, method string
+	forgotten      atomic.Bool // by this one: the metrics are gone
 }
 
-func (v vectors) resolve(target, method string) counters {
-	return counters{
-		won:    v.hedges.WithLabelValues(target, method, "won"),
-		lost:   v.hedges.WithLabelValues(target, method, "lost"),
-		failed: v.hedges.WithLabelValues(target, method, "failed"),
-		denied: v.denied.WithLabelValues(target, method),
-		delay:  v.delay.WithLabelValues(target, method),
+// The results of a hedge, values of the label result.
+const (
+	hedgeWon    = "won"
+	hedgeLost   = "lost"
+	hedgeFailed = "failed"
+)
+
+// show makes the series, so that all of them are there before anything happens.
+func (c *counters) show() {
+	for _, result := range []string{hedgeWon, hedgeLost, hedgeFailed} {
+		c.hedges.WithLabelValues(c.target, c.method, result)
+	}
+	c.denied.WithLabelValues(c.target, c.method)
+	c.delay.WithLabelValues(c.target, c.method)
+}
+
+func (c *counters) end(result string) {
+	if !c.forgotten.Load() {
+		c.hedges.WithLabelValues(c.target, c.method, result).Inc()
+	}
+}
+
+func (c *counters) deny() {
+	if !c.forgotten.Load() {
+		c.denied.WithLabelValues(c.target, c.method).Inc()
+	}
+}
+
+func (c *counters) waits(d time.Duration) {
+	if !c.forgotten.Load() {
+		c.delay.WithLabelValues(c.target, c.method).Set(d.Seconds())
 	}
 }
 
