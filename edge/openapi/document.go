@@ -30,8 +30,9 @@ type Option interface{ apply(*options) }
 
 // options is what the options of a call come to.
 type options struct {
-	servers  []server
-	security []scheme
+	servers   []server
+	security  []scheme
+	elsewhere func(path string) bool
 }
 
 // server is one address of the API.
@@ -64,6 +65,13 @@ func WithBearer(format string) Option {
 	return optionFunc(func(o *options) {
 		o.security = append(o.security, scheme{name: "bearer", kind: "http", bearer: format})
 	})
+}
+
+// WithoutPaths leaves out the operations of paths that something else serves, and
+// names them in the error. A path is asked for as the document has it, such as
+// /v1/users/{user}.
+func WithoutPaths(elsewhere func(path string) bool) Option {
+	return optionFunc(func(o *options) { o.elsewhere = elsewhere })
 }
 
 // Document returns the OpenAPI 3.1 document of services as JSON. The same

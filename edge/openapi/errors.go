@@ -68,27 +68,30 @@ func detail(s *schemas) *object {
 		for i := range d.message.Messages().Len() {
 			part := d.message.Messages().Get(i)
 			if text := parts()[string(part.FullName())]; text != "" {
-				s.refer(string(part.FullName()), func() *object {
+				s.refer(s.names.of(part), func() *object {
 					return newObject("type", "object", "description", text).merge(s.object(part, output, nil))
 				})
 			}
 		}
 		name := string(d.message.FullName())
-		known := s.refer(name, func() *object {
+		known := s.refer(s.names.of(d.message), func() *object {
 			made := s.object(d.message, output, nil)
 			return newObject("type", "object", "description", d.text).merge(made)
 		})
 		all = append(all, newObject(
-			"if", newObject("properties", newObject("@type", newObject("const", typePrefix+name))),
+			"if", newObject("properties", newObject("@type", newObject("const", typePrefix+name)), "required", []string{"@type"}),
 			"then", known))
 	}
 	return newObject("type", "object", "description", "One detail of an error, of the type that `@type` names.", "allOf", all)
 }
 
+// problemName is the schema of errors as RFC 9457 has them.
+const problemName = "Problem"
+
 // problemSchema is the form of errors for clients that ask for it (RFC 9457).
 func problemSchema(s *schemas) *object {
 	text := func(about string) *object { return newObject("type", "string", "description", about) }
-	return s.refer("Problem", func() *object {
+	return s.refer(problemName, func() *object {
 		return newObject("type", "object",
 			"description", "The same error as RFC 9457 has it, for clients that accept application/problem+json.",
 			"properties", newObject(

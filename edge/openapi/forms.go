@@ -1,6 +1,10 @@
 package openapi
 
-import "google.golang.org/protobuf/reflect/protoreflect"
+import (
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
 
 // The forms in which package edge speaks REST. What is here is what its router
 // does; nothing else in this package knows it.
@@ -23,7 +27,12 @@ const (
 
 // queryName returns the name of a field in a query. The router takes the name in
 // the .proto too.
-func queryName(field protoreflect.FieldDescriptor) string { return field.JSONName() }
+func queryName(field protoreflect.FieldDescriptor) string {
+	if name := field.JSONName(); !strings.Contains(name, ".") {
+		return name
+	}
+	return string(field.Name()) // in a query a dot leads into a message
+}
 
 // textField returns the field of a message that is one string with a name.
 func textField(m protoreflect.MessageDescriptor, name protoreflect.Name) protoreflect.FieldDescriptor {

@@ -68,10 +68,10 @@ func newBinding(m protoreflect.MethodDescriptor, rule *annotations.HttpRule) (bi
 	case *annotations.HttpRule_Patch:
 		b.verb, path = http.MethodPatch, p.Patch
 	case *annotations.HttpRule_Custom:
-		b.verb, path = strings.ToUpper(p.Custom.GetKind()), p.Custom.GetPath()
+		b.verb, path = p.Custom.GetKind(), p.Custom.GetPath()
 	}
 	if !slices.Contains([]string{"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"}, b.verb) {
-		return b, fmt.Errorf("OpenAPI has no place for the HTTP method %q; use one of GET, PUT, POST, DELETE and PATCH", b.verb)
+		return b, fmt.Errorf("OpenAPI has no place for the HTTP method %q; use one of GET, PUT, POST, DELETE, PATCH, HEAD, OPTIONS and TRACE, in capitals", b.verb)
 	}
 	var err error
 	if b.template, err = parseTemplate(path); err != nil {

@@ -39,7 +39,7 @@ func (w *queryWalk) message(m protoreflect.MessageDescriptor, names, path string
 	for i := range m.Fields().Len() {
 		field := m.Fields().Get(i)
 		fieldPath := path + string(field.Name())
-		if len(w.found) >= maxQuery || slices.Contains(w.bound, fieldPath) || field.IsMap() {
+		if len(w.found) >= maxQuery || slices.Contains(w.bound, fieldPath) || field.IsMap() || isNull(field.Enum()) {
 			continue
 		}
 		name := names + queryName(field)

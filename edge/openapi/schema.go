@@ -20,6 +20,7 @@ const (
 // name. It belongs to one call of Document.
 type schemas struct {
 	named   map[string]*object
+	names   names
 	waiting []waiting
 	options map[protoreflect.FieldDescriptor]fieldOptions
 	reaches map[reach]bool
@@ -40,6 +41,7 @@ type reach struct {
 func newSchemas() *schemas {
 	return &schemas{
 		named:   map[string]*object{},
+		names:   newNames(),
 		options: map[protoreflect.FieldDescriptor]fieldOptions{},
 		reaches: map[reach]bool{},
 	}
@@ -69,10 +71,11 @@ func (s *schemas) message(m protoreflect.MessageDescriptor, f form) *object {
 	if known := s.wellKnown(m); known != nil {
 		return known
 	}
-	name := string(m.FullName())
-	switch {
-	case name == statusName:
+	if m.FullName() == statusName {
 		return statusSchema(s)
+	}
+	name := s.names.of(m)
+	switch {
 	case f == patch && s.differs(m, patch):
 		name += "-patch"
 	case f != output && s.differs(m, input):
@@ -176,7 +179,7 @@ func (s *schemas) single(field protoreflect.FieldDescriptor, f form) *object {
 	case field.Message() != nil:
 		return s.message(field.Message(), f)
 	case field.Enum() != nil:
-		return s.enum(field.Enum())
+		return s.enum(field.Enum(), f)
 	}
 	return scalar(field.Kind())
 }

@@ -40,7 +40,7 @@ func TestSchemasAreProtojsonsForms(t *testing.T) {
 		"wrapper":   {message("google.protobuf.Int64Value"), `{"format":"int64","pattern":"^-?[0-9]{1,19}$","type":"string"}`},
 		"null":      {one("ENUM") + ` type_name: ".google.protobuf.NullValue"`, `{"type":"null"}`},
 		"itself":    {message("x.M"), `{"$ref":"#/components/schemas/x.M"}`},
-		"enum":      {one("ENUM") + ` type_name: ".x.E"`, `{"$ref":"#/components/schemas/x.E"}`},
+		"enum":      {one("ENUM") + ` type_name: ".x.E"`, `{"anyOf":[{"$ref":"#/components/schemas/x.E"},{"description":"A value that is newer than this document.","format":"int32","type":"integer"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := jsonOf(t, schemaOf(t, test.field, `enum_type { name: "E" value { name: "A" number: 0 } }`)); got != test.want {

@@ -55,12 +55,26 @@ func mapKey(key protoreflect.FieldDescriptor) *object {
 	return newObject("pattern", "^-?[0-9]{1,19}$")
 }
 
-// enum returns the schema of an enum: the names of its values.
-func (s *schemas) enum(e protoreflect.EnumDescriptor) *object {
-	if e.FullName() == "google.protobuf.NullValue" {
+// enum returns the schema of an enum: the names of its values. What is answered may
+// be one that the document does not know, by its number, unless the enum is closed.
+func (s *schemas) enum(e protoreflect.EnumDescriptor, f form) *object {
+	if isNull(e) {
 		return newObject("type", "null")
 	}
-	return s.refer(string(e.FullName()), func() *object {
+	known := s.enumNames(e)
+	if f != output || e.IsClosed() {
+		return known
+	}
+	return newObject("anyOf", []any{known, newObject("type", "integer", "format", "int32", "description", "A value that is newer than this document.")})
+}
+
+// isNull says whether an enum is the one whose JSON is null.
+func isNull(e protoreflect.EnumDescriptor) bool {
+	return e != nil && e.FullName() == "google.protobuf.NullValue"
+}
+
+func (s *schemas) enumNames(e protoreflect.EnumDescriptor) *object {
+	return s.refer(s.names.of(e), func() *object {
 		var names []string
 		described, deprecated := &object{}, []string{}
 		for i := range e.Values().Len() {
@@ -134,13 +148,13 @@ var wrapped = map[protoreflect.FullName]protoreflect.Kind{
 	"google.protobuf.BytesValue":  protoreflect.BytesKind,
 }
 
-// anyMessage is a message of any type, with its type's name beside its fields.
+// anyMessage is a message of any type, with its type's name beside its fields; {} is
+// one that holds none.
 func anyMessage() *object {
 	return newObject("type", "object",
 		"description", "A message of any type: `@type` names it, its fields are beside it. A type with a JSON form of its own has it in `value`; a type that the server does not know has its bytes there, in base64.",
 		"properties", newObject("@type", newObject("type", "string",
 			"description", "The type of the message: `type.googleapis.com/` and its full name.", "examples", []string{typePrefix + "google.rpc.ErrorInfo"})),
-		"required", []string{"@type"},
 		"additionalProperties", true)
 }
 

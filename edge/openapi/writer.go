@@ -45,6 +45,9 @@ func (w *writer) items() (*object, error) {
 // item adds a binding to the item of its path.
 func (w *writer) item(items *object, b binding) error {
 	path, wildcards := w.paths.path(b.template, b.method.Input())
+	if w.options.elsewhere != nil && w.options.elsewhere(path) {
+		return fmt.Errorf("describe %s: %s %s is where something else is served; give it another path", b.id, b.verb, path)
+	}
 	if by, taken := w.taken[b.verb+" "+path]; taken {
 		return fmt.Errorf("describe %s: %s %s is %s already; give one of them another path", b.id, b.verb, path, by)
 	}
