@@ -20,33 +20,44 @@ const (
 type journal struct {
 	log    *slog.Logger
 	pace   *rate.Limiter
-	kind   decision // of the last line
+	kind   decision // the last one
 	reason string
-	at     time.Time
-	drops  string // what was last said about entries that are left out
-	lost   int    // lines since the last one
+	at     time.Time // of the last line
+	drops  string    // what was last said about entries that are left out
+	lost   int       // lines since the last one
 }
 
 func newJournal(log *slog.Logger, target string) *journal {
 	return &journal{log: log.With("target", target), pace: rate.NewLimiter(rate.Every(lineEvery), lineBurst)}
 }
 
-// decided tells of a decision. That nothing has changed is news only when the registry failed before.
+// decided tells of a decision.
 func (j *journal) decided(d decision, reason string) {
-	now, failed := time.Now(), d == decisionKept || d == decisionError
-	switch {
-	case d == j.kind && (reason == j.reason || failed && now.Sub(j.at) < failedAgain):
-		return
-	case d == decisionUnchanged && j.kind != decisionKept:
+	// What is no news tells where things stand, when lines before it were left out.
+	if !j.news(d, reason) && (j.lost == 0 || j.pace.Tokens() < 1) {
 		return
 	}
-	j.kind, j.reason, j.at = d, reason, now
+	j.kind, j.reason = d, reason
 	log := j.log.Warn
 	switch d {
 	case decisionAccepted, decisionUnchanged, decisionRemoved, decisionConfirmed, decisionRemembered:
 		log = j.log.Info
 	}
-	j.tell(log, "resolver decided", "decision", string(d), "reason", reason)
+	if j.tell(log, "resolver decided", "decision", string(d), "reason", reason) {
+		j.at = time.Now()
+	}
+}
+
+// news tells what is not known from the line before. That nothing has changed is news only when the registry failed before.
+func (j *journal) news(d decision, reason string) bool {
+	failed := d == decisionKept || d == decisionError
+	switch {
+	case d != j.kind:
+		return d != decisionUnchanged || j.kind == decisionKept
+	case failed && time.Since(j.at) < failedAgain:
+		return false
+	}
+	return reason != j.reason
 }
 
 // dropped tells which entries of an answer were left out, when they are others than last time.
@@ -55,20 +66,21 @@ func (j *journal) dropped(a answer) {
 	if err := a.reason(); err != nil {
 		reason = err.Error()
 	}
-	if reason != "" && reason != j.drops {
-		j.tell(j.log.Warn, "registry entries left out", "dropped", len(a.drops), "error", a.reason())
+	if reason == "" || reason == j.drops || j.tell(j.log.Warn, "registry entries left out", "dropped", len(a.drops), "error", a.reason()) {
+		j.drops = reason
 	}
-	j.drops = reason
 }
 
-func (j *journal) tell(log func(string, ...any), msg string, args ...any) {
+// tell writes a line, if there were not too many.
+func (j *journal) tell(log func(string, ...any), msg string, args ...any) bool {
 	if !j.pace.Allow() {
 		j.lost++
-		return
+		return false
 	}
 	if j.lost > 0 {
 		args = append(args, "lines_left_out", j.lost)
 		j.lost = 0
 	}
 	log(msg, args...)
+	return true
 }

@@ -115,6 +115,41 @@ func TestARegistryThatNeverRestsDoesNotFloodTheLog(t *testing.T) {
 	})
 }
 
+func TestWhereAFlappingRegistryEndsIsInTheLog(t *testing.T) {
+	for name, end := range map[string]func(r *rig){
+		"it fails": func(r *rig) {
+			for range 5 {
+				r.fail(errors.New("the end"))
+				r.pass(discovery.DefaultMaxBackoff)
+			}
+		},
+		"it rests": func(r *rig) {
+			r.answer("a", "b", "e")
+			r.pass(time.Minute)
+			r.update(discovery.Update{Unchanged: true})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logged(t, func(r *rig, log func() []string) {
+				for range 100 {
+					r.answer("a", "b", "c")
+					r.answer("a", "b", "d")
+				}
+				end(r)
+				lines := log()
+				if last := lines[len(lines)-1]; !strings.Contains(last, "the end") && !strings.Contains(last, "unchanged") || !strings.Contains(last, "lines_left_out=") {
+					t.Errorf("the last line is %s", last)
+				}
+				r.update(discovery.Update{Unchanged: true})
+				r.update(discovery.Update{Unchanged: true})
+				if n := len(log()) - len(lines); n > 1 { // that it is well again
+					t.Errorf("%d lines more", n)
+				}
+			})
+		})
+	}
+}
+
 func TestEntriesThatAreLeftOutAreToldOfOnce(t *testing.T) {
 	logged(t, func(r *rig, log func() []string) {
 		answer := func(bad string, names ...string) {
