@@ -15,7 +15,8 @@ import (
 	processtest "github.com/keelson-dev/keelson/internal/testservers/process"
 )
 
-// told is what a script of testdata prints: what the user service answered.
+// told is what a script of testdata prints: what the user service and the audit
+// service answered.
 type told struct {
 	Created, Read struct{ Name, Email, Etag string }
 	Correlation   string
@@ -34,6 +35,13 @@ type told struct {
 		}
 		Summary struct{ Received, Created, Failed int64 }
 	}
+	Followed struct {
+		Window       int32
+		Positions    []int64
+		Kinds        []string
+		Acknowledged int64
+	}
+	TooMuch failure `json:"too_much"`
 }
 
 // failure is an error with what its details say.
@@ -43,7 +51,7 @@ type failure struct {
 	Fields         []string
 }
 
-func TestOtherLanguagesCallTheUserService(t *testing.T) {
+func TestOtherLanguagesCallTheServices(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		script func(*testing.T) *exec.Cmd
@@ -53,8 +61,10 @@ func TestOtherLanguagesCallTheUserService(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := c.script(t)
-			at := processtest.Start(t, t.TempDir(), processtest.Build(t, "", "../../services/user/cmd/user"))
-			cmd.Args = append(cmd.Args, descriptors(t), at.Address)
+			registry := t.TempDir()
+			user := processtest.Start(t, registry, processtest.Build(t, "", "../../services/user/cmd/user"))
+			audit := processtest.Start(t, registry, processtest.Build(t, "", "../../services/audit/cmd/audit"))
+			cmd.Args = append(cmd.Args, descriptors(t), user.Address, audit.Address)
 			check(t, run(t, cmd))
 		})
 	}
@@ -80,7 +90,18 @@ func check(t *testing.T, got told) {
 		Sequence int64
 		Code     codes.Code
 	}{1, codes.InvalidArgument})
+	want.TooMuch = failure{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Domain: "audit.keelson.dev", Fields: []string{"ack.position"}}
 	want.Imported.Summary.Received, want.Imported.Summary.Created, want.Imported.Summary.Failed = 3, 2, 1
+	want.Followed.Window = 2
+	want.Followed.Positions = nil
+	for range got.Followed.Kinds {
+		want.Followed.Positions = append(want.Followed.Positions, int64(len(want.Followed.Positions)+1))
+	}
+	want.Followed.Acknowledged = int64(len(got.Followed.Kinds))
+	// What the history saw happening and what it found depends on when it began.
+	if kinds := got.Followed.Kinds; len(kinds) < 3 || kinds[0] != "KIND_GAP" || kinds[len(kinds)-1] != "KIND_CREATED" {
+		t.Errorf("the changes are %v; want a gap first, and what the script did", kinds)
+	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("what the script was answered (-want +got):\n%s", diff)
 	}

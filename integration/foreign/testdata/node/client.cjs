@@ -1,6 +1,7 @@
-// Calls the user service with grpc-js, and prints as JSON what it was answered.
+// Calls the user and the audit service with grpc-js, and prints as JSON what it was
+// answered.
 //
-//     node client.cjs DESCRIPTORS ADDRESS
+//     node client.cjs DESCRIPTORS USER-ADDRESS AUDIT-ADDRESS
 //
 // The types come from a descriptor set; nothing is generated.
 "use strict";
@@ -12,15 +13,16 @@ const loader = require("@grpc/proto-loader");
 // Milliseconds: beyond them something is stuck.
 const TIMEOUT = 60_000;
 
-const [descriptors, address] = process.argv.slice(2);
+const [descriptors, address, auditAddress] = process.argv.slice(2);
 const types = loader.loadFileDescriptorSetFromBuffer(fs.readFileSync(descriptors), {
   longs: Number,
   enums: String,
   defaults: true,
   oneofs: true,
 });
-const { UserService } = grpc.loadPackageDefinition(types).user.v1;
-const users = new UserService(address, grpc.credentials.createInsecure());
+const { user, audit } = grpc.loadPackageDefinition(types);
+const users = new user.v1.UserService(address, grpc.credentials.createInsecure());
+const changes = new audit.v1.AuditService(auditAddress, grpc.credentials.createInsecure());
 
 function decode(type, bytes) {
   return types[type].deserialize(bytes);
@@ -52,6 +54,41 @@ function unary(method, request, metadata = new grpc.Metadata()) {
       const correlation = String(trailer.get("x-correlation-id")[0] ?? "");
       answer instanceof Error ? reject(answer) : resolve({ answer, correlation });
     });
+  });
+}
+
+/** Follows the history up to a change of a user, acknowledges each change, and ends in good order. */
+function follow(last) {
+  return new Promise((resolve, reject) => {
+    const answer = { window: 0, positions: [], kinds: [], acknowledged: 0 };
+    const call = changes.Follow({ deadline: Date.now() + TIMEOUT });
+    call.on("error", reject);
+    call.on("end", () => resolve(answer));
+    call.on("data", ({ message, started, change, acknowledged }) => {
+      if (message === "started") {
+        answer.window = started.window;
+      } else if (message === "acknowledged") {
+        answer.acknowledged = acknowledged.position;
+      } else {
+        answer.positions.push(change.position);
+        answer.kinds.push(change.kind);
+        call.write({ ack: { position: change.position } });
+        if (change.user === last) call.end();
+      }
+    });
+    call.write({ start: { consumer: "of-a-script", window: 2 } });
+  });
+}
+
+/** The error of an acknowledgement of what was never sent. */
+function acknowledgeTooMuch() {
+  return new Promise((resolve, reject) => {
+    const call = changes.Follow({ deadline: Date.now() + TIMEOUT });
+    call.on("error", (error) => resolve(told(error)));
+    call.on("end", () => reject(new Error("Follow ended with OK")));
+    call.on("data", () => {});
+    call.write({ start: {} });
+    call.write({ ack: { position: 1_000_000 } });
   });
 }
 
@@ -118,9 +155,12 @@ async function main() {
     invalid: await unary("CreateUser", { user_id: "x", user: { email: "x@example.com" } }).catch(told),
     watched: await watch("users/grace-h"),
     imported: await importUsers(),
+    followed: await follow("users/import-2"),
+    too_much: await acknowledgeTooMuch(),
   };
   report.imported.names.sort();
   users.close();
+  changes.close();
   console.log(JSON.stringify(report));
 }
 

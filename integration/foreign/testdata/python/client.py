@@ -1,6 +1,7 @@
-"""Calls the user service with grpcio, and prints as JSON what it was answered.
+"""Calls the user and the audit service with grpcio, and prints as JSON what it was
+answered.
 
-    python3 client.py DESCRIPTORS ADDRESS
+    python3 client.py DESCRIPTORS USER-ADDRESS AUDIT-ADDRESS
 
 The types come from a descriptor set; nothing is generated.
 """
@@ -55,17 +56,18 @@ class Types:
 
 
 class Script:
-    def __init__(self, types, channel):
+    def __init__(self, types, users, changes):
         self.types = types
-        self.call = types.stub(channel, "user.v1.UserService")
+        self.call = types.stub(users, "user.v1.UserService")
+        self.audit = types.stub(changes, "audit.v1.AuditService")
 
     def request(self, message, /, **fields):
         return self.types.message("user.v1." + message)(**fields)
 
-    def told(self, method, request):
+    def told(self, call):
         """The code of the error of a call, and what its details say."""
         try:
-            self.call[method](request, timeout=TIMEOUT)
+            call()
         except grpc.RpcError as error:
             answer = {"code": error.code().value[0], "fields": []}
             trailer = dict(error.trailing_metadata())
@@ -78,7 +80,7 @@ class Script:
                 elif name == "google.rpc.BadRequest":
                     answer["fields"] = [v.field for v in message.field_violations]
             return answer
-        raise AssertionError("%s succeeded" % method)
+        raise AssertionError("the call succeeded")
 
     def watch(self, name):
         """Watches the users as they are, changes one, and watches the change."""
@@ -121,6 +123,42 @@ class Script:
         answer["names"].sort()
         return answer
 
+    def stream_changes(self, requests):
+        """Calls Follow with messages of a queue, which None ends, and begins it."""
+        follow = self.types.message("audit.v1.FollowRequest")
+        return self.audit["Follow"]((follow(**fields) for fields in iter(requests.get, None)), timeout=TIMEOUT)
+
+    def follow(self, last):
+        """Follows the history up to a change of a user, acknowledges each change, and ends in good order."""
+        requests = queue.SimpleQueue()
+        requests.put({"start": {"consumer": "of-a-script", "window": 2}})
+        answer = {"window": 0, "positions": [], "kinds": [], "acknowledged": 0}
+        for message in self.stream_changes(requests):
+            kind = message.WhichOneof("message")
+            if kind == "started":
+                answer["window"] = message.started.window
+            elif kind == "acknowledged":
+                answer["acknowledged"] = message.acknowledged.position
+            else:
+                change = message.change
+                answer["positions"].append(change.position)
+                answer["kinds"].append(change.DESCRIPTOR.enum_types_by_name["Kind"].values_by_number[change.kind].name)
+                requests.put({"ack": {"position": change.position}})
+                if change.user == last:
+                    requests.put(None)
+        return answer
+
+    def acknowledge_too_much(self):
+        """Acknowledges what was never sent."""
+        requests = queue.SimpleQueue()
+        requests.put({"start": {}})
+        requests.put({"ack": {"position": 1000000}})
+        try:
+            for _ in self.stream_changes(requests):
+                pass
+        finally:
+            requests.put(None)
+
     def run(self):
         short = lambda user: {"name": user.name, "email": user.email, "etag": user.etag}
         created, call = self.call["CreateUser"].with_call(
@@ -132,17 +170,21 @@ class Script:
             "created": short(created),
             "correlation": dict(call.trailing_metadata()).get("x-correlation-id", ""),
             "read": short(self.call["GetUser"](self.request("GetUserRequest", name="users/grace-h"), timeout=TIMEOUT)),
-            "missing": self.told("GetUser", self.request("GetUserRequest", name="users/nobody-here")),
-            "invalid": self.told("CreateUser", self.request("CreateUserRequest", user_id="x", user={"email": "x@example.com"})),
+            "missing": self.told(lambda: self.call["GetUser"](self.request("GetUserRequest", name="users/nobody-here"), timeout=TIMEOUT)),
+            "invalid": self.told(
+                lambda: self.call["CreateUser"](self.request("CreateUserRequest", user_id="x", user={"email": "x@example.com"}), timeout=TIMEOUT)
+            ),
             "watched": self.watch("users/grace-h"),
             "imported": self.import_users(),
+            "followed": self.follow("users/import-2"),
+            "too_much": self.told(self.acknowledge_too_much),
         }
 
 
 def main():
-    descriptors, address = sys.argv[1:]
-    with grpc.insecure_channel(address) as channel:
-        print(json.dumps(Script(Types(descriptors), channel).run()))
+    descriptors, user, audit = sys.argv[1:]
+    with grpc.insecure_channel(user) as users, grpc.insecure_channel(audit) as changes:
+        print(json.dumps(Script(Types(descriptors), users, changes).run()))
 
 
 if __name__ == "__main__":
