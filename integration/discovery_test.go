@@ -21,6 +21,7 @@ import (
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/file"
+	"github.com/keelson-dev/keelson/policy"
 	userv1 "github.com/keelson-dev/keelson/services/user/api/user/v1"
 )
 
@@ -175,6 +176,8 @@ func TestFiveHundredInstancesAreAllCalled(t *testing.T) {
 	var cfg keelson.Config
 	cfg.Client.LoadBalancer = "round_robin"
 	cfg.Discovery.Subset.Above = many
+	// The first call waits for what so many connections at once leave of the machine.
+	cfg.Methods = []policy.Override{{Method: "/user.v1.UserService/GetUser", Timeout: patience}}
 	conn, err := p.clientOf(cfg).Dial("user")
 	if err != nil {
 		t.Fatal(err)
