@@ -5,6 +5,9 @@ package discovery
 type decision string
 
 const (
+	// decisionWaiting: the registry has not answered yet, and no list is known; calls wait. It counts when it takes longer than
+	// Config.CacheWait.
+	decisionWaiting decision = "waiting"
 	// decisionAccepted: the answer is in effect; what it no longer names leaves within a moment.
 	decisionAccepted decision = "accepted"
 	// decisionUnchanged: nothing changed by it.

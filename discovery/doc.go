@@ -33,11 +33,11 @@
 // it, see [Subset].
 //
 // What was decided is in the metric keelson_resolver_decisions_total, in the log and in the [target.Decision] of the target's live state:
-// accepted, unchanged, held (also when some are back that were gone), removed (few that the registry no longer names have left), confirmed
-// (held instances were let go), gone (none of the held ones can be reached), kept (an error, and a last good list), empty and error (no
-// last good list), failing (all fail their checks, and are used), remembered (an earlier connection's list) and cached (an earlier
-// process's list). The log does not repeat what it said, tells of a registry that goes on to fail once a minute, and after a burst of
-// twenty has a line in five seconds at most, which says how many were left out.
+// waiting (no answer yet), accepted, unchanged, held (also when some are back that were gone), removed (few that the registry no longer
+// names have left), confirmed (held instances were let go), gone (none of the held ones can be reached), kept (an error, and a last good
+// list), empty and error (no last good list), failing (all fail their checks, and are used), remembered (an earlier connection's list) and
+// cached (an earlier process's list). The log does not repeat what it said, tells of a registry that goes on to fail once a minute, and
+// after a burst of twenty has a line in five seconds at most, which says how many were left out.
 //
 // All pauses after errors are jittered and at most 3 s by default.
 package discovery

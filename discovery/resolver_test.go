@@ -110,6 +110,25 @@ func TestErrorKeepsTheLastGoodListWithoutLimit(t *testing.T) {
 	})
 }
 
+func TestARegistryThatIsWaitedForIsNamed(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		synctest.Wait()
+		r.want("", "waiting")
+		if n, err := testutil.GatherAndCount(r.reg, "keelson_resolver_decisions_total"); err != nil || n != 0 {
+			t.Errorf("%d decisions, %v; want none yet", n, err)
+		}
+		r.pass(time.Second)
+		if d := r.targets.Lookup(dialled).Decision(); d.Kind != "waiting" || d.Reason != `service "user" in test registry has not answered within 500ms` {
+			t.Errorf("decision: %+v", d)
+		}
+		if n, err := testutil.GatherAndCount(r.reg, "keelson_resolver_decisions_total"); err != nil || n != 1 {
+			t.Errorf("%d decisions, %v; want that of waiting", n, err)
+		}
+		r.answer("a")
+		r.want("a", "accepted")
+	})
+}
+
 func TestErrorBeforeTheFirstAnswerReachesCalls(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.fail(errors.New("connection refused"))

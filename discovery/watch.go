@@ -57,6 +57,7 @@ func (w *watch) start(remembered []entry) {
 	w.cancel, w.done, w.events = cancel, make(chan struct{}), make(chan event)
 	w.list.hold, w.list.leave, w.list.look = w.cfg.Hold, w.cfg.RemovalDelay, w.look
 	w.subset.cfg, w.log = w.cfg.Subset, newJournal(w.opts.log, w.state.Name())
+	w.state.Decide(target.Decision{Kind: string(decisionWaiting), Reason: w.src.name() + " has not answered yet", Time: time.Now()})
 	if len(remembered) > 0 {
 		w.list.adopt(remembered)
 		w.publish(decisionRemembered, "the registry has not answered yet", nil)
@@ -133,7 +134,9 @@ func (w *watch) decide(ctx context.Context) {
 				w.answered(e.answer)
 			}
 		case <-patience.C:
-			w.recall("the registry has not answered yet")
+			if !w.recall("the registry has not answered yet") && w.state.Decision().Kind == string(decisionWaiting) {
+				w.decided(decisionWaiting, fmt.Sprintf("%s has not answered within %s", w.src.name(), w.cfg.CacheWait))
+			}
 		case <-tick:
 			w.confirm()
 		}
