@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/edge/internal/rest"
 )
 
 // off is the address of a listener that is not wanted.
@@ -37,6 +40,13 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses and CIDRs of proxies whose X-Forwarded headers are believed"`
 	// IgnoreTraceparent begins a new trace for every request from outside.
 	IgnoreTraceparent bool `yaml:"ignore_traceparent" doc:"begin a new trace for every request instead of continuing the caller's"`
+	// RequestHeaders are headers that REST passes to the services as metadata, besides
+	// those that it always does, and that pages of other origins may send. The other
+	// protocols pass all metadata.
+	RequestHeaders []string `yaml:"request_headers" doc:"headers of your services' own, such as X-Tenant, that REST passes to them as metadata, and that pages of other origins may send"`
+	// ResponseHeaders are metadata of answers that REST sends as headers, besides those
+	// that it always does, and that pages of other origins may read.
+	ResponseHeaders []string `yaml:"response_headers" doc:"metadata of your services' answers that REST sends as headers, and that pages of other origins may read"`
 	// CORS says which pages of other origins may call; default: none.
 	CORS CORSConfig `yaml:"cors"`
 	// HSTS is how long browsers shall insist on TLS; sent over TLS only.
@@ -128,7 +138,25 @@ func (c *Config) check(insecure bool) error {
 			faults = append(faults, fmt.Errorf("edge.%s: %d is negative; set it to more than 0, or leave it out for the default", v.key, v.value))
 		}
 	}
+	faults = append(faults, checkHeaders("request_headers", c.RequestHeaders)...)
+	faults = append(faults, checkHeaders("response_headers", c.ResponseHeaders)...)
 	return errors.Join(append(faults, c.checkAddress(insecure))...)
+}
+
+// checkHeaders refuses what is no name of a header, and what never passes.
+func checkHeaders(key string, names []string) (faults []error) {
+	for i, name := range names {
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.')
+		}):
+			faults = append(faults, fmt.Errorf("edge.%s[%d]: %q is no name of metadata; write one by one as in X-Tenant, of letters, digits, \"-\", \"_\" and \".\"", key, i, name))
+		case rest.NeverPasses(canonical) || platformOnly(canonical) || forwardedHeader(canonical):
+			faults = append(faults, fmt.Errorf("edge.%s[%d]: %q never passes: it is of the connection, of gRPC, or for the platform alone to set; leave it out", key, i, name))
+		}
+	}
+	return faults
 }
 
 // checkAddress refuses to be reached from elsewhere unless that was said.

@@ -21,10 +21,13 @@ type crossOrigin struct {
 	permit  *cors.Cors // nil: nobody
 	protect http.CrossOriginProtection
 	any     bool
+	methods []string
+	headers []string // that a page may send, in small letters
 }
 
 // newCrossOrigin checks the configuration and reports every fault.
-func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
+func newCrossOrigin(all *Config) (*crossOrigin, error) {
+	cfg := &all.CORS
 	c := &crossOrigin{any: cfg.AnyOrigin}
 	var faults []error
 	for i, origin := range cfg.Origins {
@@ -49,16 +52,33 @@ func newCrossOrigin(cfg *CORSConfig) (*crossOrigin, error) {
 	if cfg.AnyOrigin {
 		origins = []string{"*"}
 	}
+	c.methods = append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	for _, name := range slices.Concat(connectcors.AllowedHeaders(), sentByPages(), all.RequestHeaders) {
+		c.headers = append(c.headers, strings.ToLower(name))
+	}
 	c.permit = cors.New(cors.Options{
 		AllowedOrigins: origins, AllowCredentials: cfg.Credentials, MaxAge: int(cfg.MaxAge.Seconds()),
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Accept", "Authorization", "Connect-Accept-Encoding", "Connect-Content-Encoding",
-			"Grpc-Accept-Encoding", "Grpc-Encoding", "If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "Traceparent", "X-Api-Key", "X-Correlation-Id"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), "Connect-Content-Encoding", "ETag", "Grpc-Encoding", "Location",
-			"RateLimit", "RateLimit-Limit", "RateLimit-Policy", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After",
-			"X-Correlation-Id"),
+		AllowedMethods: c.methods, AllowedHeaders: c.headers,
+		ExposedHeaders: slices.Concat(connectcors.ExposedHeaders(), readByPages(), all.ResponseHeaders),
 	})
 	return c, nil
+}
+
+// sentByPages are the headers of requests that this package knows, besides those of
+// the protocols. Some are dropped further on: a page that sends them is served.
+func sentByPages() []string {
+	return []string{
+		"Accept", "Authorization", "Baggage", "Connect-Accept-Encoding", "Connect-Content-Encoding", "Content-Encoding", "Grpc-Accept-Encoding", "Grpc-Encoding",
+		"If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID", "Traceparent", "Tracestate", "X-Api-Key", "X-Correlation-Id", "X-Server-Timeout",
+	}
+}
+
+// readByPages are those of answers.
+func readByPages() []string {
+	return []string{
+		"Allow", "Connect-Content-Encoding", "Deprecation", "ETag", "Grpc-Encoding", "Link", "Location", "RateLimit", "RateLimit-Limit", "RateLimit-Policy",
+		"RateLimit-Remaining", "RateLimit-Reset", "Retry-After", "Sunset", "WWW-Authenticate", "X-Correlation-Id",
+	}
 }
 
 // checkOrigin tells what is wrong with an origin.
@@ -107,8 +127,9 @@ func (c *crossOrigin) check(x *exchange, r *http.Request) bool {
 
 // preflight answers a page of a permitted origin that asks what it may send.
 func (c *crossOrigin) preflight(x *exchange, r *http.Request) {
+	var names []string
 	if v := r.Header["Access-Control-Request-Headers"]; len(v) > 0 { // browsers sort them, people do not
-		names := strings.Split(strings.ToLower(strings.Join(v, ",")), ",")
+		names = strings.Split(strings.ToLower(strings.Join(v, ",")), ",")
 		for i := range names {
 			names[i] = strings.TrimSpace(names[i])
 		}
@@ -117,12 +138,19 @@ func (c *crossOrigin) preflight(x *exchange, r *http.Request) {
 	}
 	c.permit.HandlerFunc(headerOnly{x}, r)
 	if x.Header()["Access-Control-Allow-Origin"] == nil {
-		x.refuse(refusedOrigin, http.StatusForbidden, errs.PermissionDenied(ReasonOriginNotAllowed,
-			"pages of other origins may not send the HTTP method %s with the headers %s",
-			quote(r.Header.Get("Access-Control-Request-Method")), quote(r.Header.Get("Access-Control-Request-Headers"))))
+		x.refuse(refusedOrigin, http.StatusForbidden, c.notPermitted(r.Header.Get("Access-Control-Request-Method"), names))
 		return
 	}
 	x.WriteHeader(http.StatusNoContent)
+}
+
+// notPermitted says what of a page's request is not.
+func (c *crossOrigin) notPermitted(method string, headers []string) *errs.Error {
+	if !slices.Contains(c.methods, method) {
+		return errs.PermissionDenied(ReasonOriginNotAllowed, "pages of other origins may not use the HTTP method %s; they may use %s", quote(method), strings.Join(c.methods, ", "))
+	}
+	headers = slices.DeleteFunc(slices.Clone(headers), func(name string) bool { return slices.Contains(c.headers, name) })
+	return errs.PermissionDenied(ReasonOriginNotAllowed, "pages of other origins may not send the headers %s; the operator lists those of services in edge.request_headers", quote(strings.Join(headers, ", ")))
 }
 
 // headerOnly keeps an answer from being sent before it is known which it is.

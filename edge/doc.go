@@ -15,7 +15,8 @@
 //  2. gRPC-Web and Connect: transcoded to gRPC, for the same service
 //  3. /openapi.json and /docs
 //  4. handlers that were added with [WithHandler]
-//  5. REST, by the google.api.http annotations of the .proto
+//  5. REST, by the google.api.http annotations of the .proto; a route that never gets
+//     its turn is not described, and the log names it
 //
 // Over Connect, a POST of JSON or protobuf to a path of a service that is served is a
 // call whether it says Connect-Protocol-Version or not, and fields of JSON that are not

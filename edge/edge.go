@@ -79,7 +79,7 @@ func New(s *keelson.Service, cfg Config, opts ...Option) (*Edge, error) {
 	e.maxBuffer = uint32(min(4*e.maxMessage, 2047<<20)) //nolint:gosec // it is bounded; JSON is longer than what it stands for
 	e.hsts, e.hosts = strictTransport(e.cfg.HSTS), newHosts(&e.cfg)
 	var origins, proxies error
-	e.origins, origins = newCrossOrigin(&e.cfg.CORS)
+	e.origins, origins = newCrossOrigin(&e.cfg)
 	e.proxies, proxies = parseProxies(e.cfg.TrustedProxies)
 	var failed error
 	e.errors, failed = rest.New(rest.Config{})

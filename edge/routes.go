@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 
 	"connectrpc.com/vanguard"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -71,18 +73,30 @@ func (e *Edge) routesOf(c *keelson.Contract) *routes {
 	if r.rest, err = rest.New(e.restConfig(all)); err != nil {
 		e.log.Warn("some routes of REST are not served", "error", err)
 	}
-	if r.document, err = openapi.Document(all, e.documentInfo()); err != nil {
-		e.log.Error("there is no description of REST", "error", err)
+	if r.document, err = openapi.Document(all, e.documentInfo(), openapi.WithoutPaths(r.elsewhere(e))); err != nil {
+		e.log.Warn("some routes of REST are not described, or cannot be reached", "error", err)
 	}
 	sum := sha256.Sum256(r.document)
 	r.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	return r
 }
 
+// elsewhere tells of a path, as the description has it, whether a request for it never
+// gets to REST: documents, handlers of a main and methods by their name go before.
+func (r *routes) elsewhere(e *Edge) func(path string) bool {
+	wildcard := regexp.MustCompile(`\{[^{}]*\}`)
+	return func(path string) bool {
+		sample := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: wildcard.ReplaceAllString(path, "x")}}
+		_, pattern := e.added.Handler(sample)
+		return pattern != "" || path == documentPath || path == docsPath || r.methods[path] != nil
+	}
+}
+
 func (e *Edge) restConfig(all []protoreflect.ServiceDescriptor) rest.Config {
 	return rest.Config{
 		Services: all, Handler: e.service, Domain: e.domain, MaxRequest: int64(e.cfg.MaxBody), Idle: e.cfg.IdleTimeout,
-		Index: "; /openapi.json lists the routes, /docs shows them",
+		RequestHeaders: e.cfg.RequestHeaders, ResponseHeaders: e.cfg.ResponseHeaders,
+		Index: "; " + documentPath + " lists the routes, " + docsPath + " shows them",
 	}
 }
 

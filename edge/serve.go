@@ -245,17 +245,23 @@ func (x *exchange) become(p protocol) {
 	m.inFlight[p].Inc()
 }
 
+// Where the description of REST is, and the page that shows it.
+const (
+	documentPath = "/openapi.json"
+	docsPath     = "/docs"
+)
+
 // serveAdded serves the description of REST and what a main added; false: the
 // request is for neither.
 func (e *Edge) serveAdded(x *exchange, w http.ResponseWriter, r *http.Request, routes *routes) bool {
 	switch r.URL.Path {
-	case "/openapi.json":
+	case documentPath:
 		x.become(openAPI)
 		if x.reads() {
 			routes.serveDocument(w, r)
 		}
 		return true
-	case "/docs":
+	case docsPath:
 		x.become(openAPI)
 		if x.reads() {
 			e.docs.ServeHTTP(w, r)

@@ -63,11 +63,13 @@ func (p fieldPath) String() string {
 	return strings.Join(names, ".")
 }
 
-// json returns the path by JSON names.
+// json returns the path by JSON names. One with a dot in it is no step of a path.
 func (p fieldPath) json() string {
 	names := make([]string, len(p))
 	for i, fd := range p {
-		names[i] = fd.JSONName()
+		if names[i] = fd.JSONName(); strings.Contains(names[i], ".") {
+			names[i] = string(fd.Name())
+		}
 	}
 	return strings.Join(names, ".")
 }

@@ -32,6 +32,10 @@ func isResponseHeader(name string) bool {
 	return false
 }
 
+// NeverPasses tells whether a header, by its canonical name, is one that no
+// configuration passes on.
+func NeverPasses(name string) bool { return isNeverHeader(name) || name == correlationHeader }
+
 // isNeverHeader names what no configuration passes on: headers that are hop by
 // hop (RFC 9110, 7.6.1), that describe a body which is made anew, or that are
 // gRPC's own.
