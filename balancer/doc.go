@@ -24,6 +24,10 @@
 // that may be retried first; when they succeed its share grows from a tenth to all of it within ten seconds. Where no such call comes,
 // three good probes do instead, and the first call that fails takes it out again.
 //
+// Where calls of one method fail five times in a row and others do not, only calls of that method go elsewhere. One of them tries the
+// instance again after 1 s, 2 s, 4 s and so on up to 10 s, since no health check could; the first that succeeds ends it. What fails
+// everywhere is called everywhere.
+//
 // All this is remembered for a minute when an instance leaves the list, so that a registry that flaps does not make it look new.
 //
 // # What thins an instance

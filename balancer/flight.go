@@ -46,7 +46,9 @@ func (f *flight) finish(info balancer.DoneInfo) {
 	if info.Err != nil {
 		code = status.Code(info.Err)
 	}
-	i.land(f, now, o, code, info)
+	if i.land(f, now, o, code, info) {
+		f.policy.tellStreak(i, f.method)
+	}
 	if t := i.traffic.Load(); t != nil && info.BytesSent {
 		f.account(t, now, o, code)
 	}

@@ -45,6 +45,7 @@ type instance struct {
 	breaker atomic.Pointer[breaker]
 	traffic atomic.Pointer[target.Traffic] // nil where nobody asks for it
 	changed atomic.Bool                    // the breaker changed and the policy has not looked yet
+	avoided atomic.Pointer[map[*method]*streak]
 
 	mu         sync.Mutex
 	info       target.Instance
@@ -54,6 +55,7 @@ type instance struct {
 	score      score
 	life       life
 	factors    factors
+	streaks    map[*method]*streak
 
 	unobserve func()
 	listed    uint64 // the latest list that it was in; guarded by the policy's lock
@@ -99,7 +101,7 @@ func (u *silence) hear(f *flight, now time.Duration, info balancer.DoneInfo, cod
 }
 
 func newInstance(p *lb, id uint64, address string, in target.Instance) *instance {
-	i := &instance{id: id, address: address, policy: p, info: in}
+	i := &instance{id: id, address: address, policy: p, info: in, streaks: make(map[*method]*streak)}
 	i.share.Store(fullShare)
 	i.base.Store(fullShare)
 	i.factors = factors{weight: 1, zone: 1, recovery: 1, fit: 1}
@@ -134,6 +136,7 @@ type verdict uint8
 const (
 	admitted verdict = iota
 	thinned          // by its factor
+	avoided          // by calls of this method, which fail here
 	tried            // by this call
 	refused          // by its breaker
 	away             // its connection is not ready
@@ -142,7 +145,7 @@ const (
 
 // String is the value of the label reason.
 func (v verdict) String() string {
-	return [...]string{"admitted", "factor", "tried", "breaker", "connection"}[v]
+	return [...]string{"admitted", "factor", "method", "tried", "breaker", "connection"}[v]
 }
 
 // admit tells whether a call may go to the instance, as far as that is known without asking gobreaker.
@@ -158,6 +161,8 @@ func (i *instance) admit(c *call.Call, m *method, panicking bool) verdict {
 		return refused
 	case state == target.BreakerHalfOpen:
 		return admitted // gobreaker counts them
+	case i.avoids(m):
+		return avoided
 	}
 	if share < fullShare && rand.Uint32()>>16 >= share {
 		return thinned
@@ -204,8 +209,8 @@ func (i *instance) launch(f *flight) {
 	}
 }
 
-// land notes how a call ended.
-func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code, info balancer.DoneInfo) {
+// land notes how a call ended, and reports whether calls of its method go elsewhere from now on.
+func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code, info balancer.DoneInfo) (streak bool) {
 	i.flights.Add(-1)
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -219,8 +224,9 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 	if o != outcomeNothing {
 		i.score.count(o == outcomeBad)
 	}
+	streak = i.note(f, now, o)
 	if !f.method.unary {
-		return
+		return streak
 	}
 	x := toLog(now - f.start)
 	switch {
@@ -232,6 +238,7 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 			i.score.observe(d, x)
 		}
 	}
+	return streak
 }
 
 // balance is the instance as /debug/keelson/targets shows it.

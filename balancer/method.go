@@ -20,6 +20,7 @@ const maxMethods = 1000
 
 // method is what a target's instances together usually need for one method. Safe for concurrent use.
 type method struct {
+	name   string
 	unary  bool
 	stream bool // it is known to be one; neither is set where nothing is known
 	// median and tail are running estimates of the 50th and the 95th percentile of the logarithm of the duration in seconds, as float64
@@ -106,7 +107,7 @@ type methods struct {
 func newMethods() *methods {
 	ms := &methods{}
 	ms.byName.Store(&map[string]*method{})
-	ms.rest[1].unary = true
+	ms.rest[0].name, ms.rest[1].name, ms.rest[1].unary = policy.UnknownName, policy.UnknownName, true
 	return ms
 }
 
@@ -132,8 +133,8 @@ func (ms *methods) add(name string, unary, stream bool) *method {
 		return &ms.rest[0]
 	}
 	next := maps.Clone(old)
-	m := &method{unary: unary, stream: stream}
-	next[strings.Clone(name)] = m
+	m := &method{name: strings.Clone(name), unary: unary, stream: stream}
+	next[m.name] = m
 	ms.byName.Store(&next)
 	return m
 }

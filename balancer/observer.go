@@ -70,7 +70,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	return metrics{
 		picks:     counter("keelson_balancer_picks_total", "Instances chosen for attempts of calls."),
 		leaving:   counter("keelson_balancer_leaving_picks_total", "Instances chosen that drain, because no other was ready."),
-		discarded: counter("keelson_balancer_discarded_picks_total", "Picks that were given back and made again, by reason: factor, tried, breaker or connection.", "reason"),
+		discarded: counter("keelson_balancer_discarded_picks_total", "Picks that were given back and made again, by reason: factor, method, tried, breaker or connection.", "reason"),
 		rebuilds:  counter("keelson_balancer_picker_rebuilds_total", "Pickers handed to gRPC."),
 		ejections: counter("keelson_balancer_ejections_total", "Instances taken out, by reason: failures or hang.", "reason"),
 		probes:    counter("keelson_balancer_probes_total", "Health checks of suspected or ejected instances, by result: good, unhealthy, unanswered or disconnected.", "result"),

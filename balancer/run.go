@@ -162,6 +162,7 @@ func (i *instance) opened(now time.Duration, was target.BreakerState) {
 	l.nextProbe = now + openTime(l.openings)
 	l.goodProbes, l.ramping = 0, false
 	i.factors.suspect, i.unanswered = false, silence{heardAt: now}
+	i.forgive()
 }
 
 // out is how long the instance has been out.

@@ -29,6 +29,8 @@ type Behaviour struct {
 	Failure error
 	// Stuck calls do not return before their context ends, while health checks are answered.
 	Stuck bool
+	// UnaryCallOnly tells that only UnaryCall fails or is stuck, and EmptyCall is not.
+	UnaryCallOnly bool
 }
 
 // Instance is one server of a [Fleet]. Safe for concurrent use.
@@ -118,12 +120,17 @@ func (i *Instance) countChecks(ctx context.Context, req any, info *grpc.UnarySer
 
 // EmptyCall takes Latency.
 func (i *Instance) EmptyCall(ctx context.Context, _ *testpb.Empty) (*testpb.Empty, error) {
-	return &testpb.Empty{}, i.answer(ctx, func(b *Behaviour) time.Duration { return b.Latency })
+	b := *i.behaviour.Load()
+	if b.UnaryCallOnly {
+		b.FailureRate, b.Stuck = 0, false
+	}
+	return &testpb.Empty{}, i.answer(ctx, b, b.Latency)
 }
 
 // UnaryCall takes SlowLatency.
 func (i *Instance) UnaryCall(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
-	return &testpb.SimpleResponse{}, i.answer(ctx, func(b *Behaviour) time.Duration { return b.SlowLatency })
+	b := *i.behaviour.Load()
+	return &testpb.SimpleResponse{}, i.answer(ctx, b, b.SlowLatency)
 }
 
 // FullDuplexCall stays open until the client closes it.
@@ -136,15 +143,14 @@ func (i *Instance) FullDuplexCall(stream grpc.BidiStreamingServer[testpb.Streami
 	}
 }
 
-func (i *Instance) answer(ctx context.Context, latency func(*Behaviour) time.Duration) error {
+func (i *Instance) answer(ctx context.Context, b Behaviour, latency time.Duration) error {
 	i.calls.Add(1)
-	b := i.behaviour.Load()
 	if b.Stuck {
 		<-ctx.Done()
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	if d := latency(b); d > 0 {
-		timer := time.NewTimer(d)
+	if latency > 0 {
+		timer := time.NewTimer(latency)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
