@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -64,6 +65,9 @@ func (s *session) explain(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) { // it repeats the whole URL
 		err = wrapped.Err
+	}
+	if errors.As(err, new(*tls.CertificateVerificationError)) {
+		return faultf(kindUnreachable, "%w; is ca_file that of the agent's authority, and server_name what the certificate says?", err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return faultf(kindUnreachable, "it did not answer in time: %w", err)
