@@ -67,6 +67,16 @@ func (b *budget) take(now time.Time, long bool) bool {
 	return true
 }
 
+// giveBack takes back a hedge that was not sent after all.
+func (b *budget) giveBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slot := &b.past[b.at]; slot.hedges > 0 {
+		slot.hedges--
+		b.hedges--
+	}
+}
+
 // roll goes on to the slot of a time; the caller holds the mutex.
 func (b *budget) roll(now time.Time) {
 	late := int64(now.Sub(b.began)) - b.ends.Load()

@@ -110,9 +110,11 @@ type attempt struct {
 	cancel context.CancelFunc
 	reply  any
 	own    outputs
-	done   chan struct{} // closed when the attempt has ended, and err and took are set
+	before int32         // how often the call had been sent
+	done   chan struct{} // closed when the attempt has ended, and what follows is set
 	err    error
 	took   time.Duration
+	unsent bool // no instance was fit to take it
 }
 
 func newFlight() *flight {
@@ -148,6 +150,9 @@ func (f *flight) fire() {
 	start := time.Now()
 	a.err = f.send(ctx, a)
 	a.took = time.Since(start)
+	if a.unsent = a.err != nil && f.attempts() == a.before && f.method.hedger.counted; a.unsent {
+		f.method.budget.giveBack()
+	}
 	if f.method.final(a.err) {
 		f.cancel()
 	}
@@ -175,14 +180,22 @@ func (f *flight) begin() (*attempt, context.Context) {
 		return nil, nil
 	}
 	ctx, cancel := context.WithCancel(call.WithHedge(f.ctx))
-	f.hedge = &attempt{cancel: cancel, reply: f.kind.fresh(), done: make(chan struct{}), err: errGone}
+	f.hedge = &attempt{before: f.attempts(), cancel: cancel, reply: f.kind.fresh(), done: make(chan struct{}), err: errGone}
 	return f.hedge, ctx
 }
 
 // sent tells whether the first attempt is under way, as far as is known.
 func (f *flight) sent() bool {
-	c := call.From(f.ctx)
-	return !f.method.hedger.counted || c == nil || c.Attempts.Load() > 0
+	return !f.method.hedger.counted || f.attempts() != 0
+}
+
+// attempts is how often the call was sent, where somebody counts; -1 where it has
+// no record.
+func (f *flight) attempts() int32 {
+	if c := call.From(f.ctx); c != nil {
+		return c.Attempts.Load()
+	}
+	return -1
 }
 
 // again asks for the hedge once more, later. The caller holds the mutex.
@@ -233,6 +246,7 @@ func (f *flight) settle(err error) error {
 		m.answered(a.took)
 		a.adopt(f)
 		return a.err
+	case a.unsent:
 	case rank(a.err) == failed && !lost:
 		m.metrics.end(hedgeFailed)
 	default:

@@ -487,3 +487,37 @@ func TestACallThatWasNotSentIsNotHedged(t *testing.T) {
 		}
 	})
 }
+
+// As when all other instances are out, or draining.
+func TestAHedgeThatNobodyTakesCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		c := &client{t, methods(t, policy.Override{Method: get, HedgeDelay: 20 * ms}), hedge.New(reg, hedge.WithCountedAttempts()), reg}
+		m := c.table.Lookup(get)
+		alone := true
+		invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+			if call.IsHedge(ctx) && alone {
+				return errDown // nobody to send it to
+			}
+			if call.From(ctx).Attempts.Add(1); call.IsHedge(ctx) {
+				return nil
+			}
+			select {
+			case <-time.After(100 * ms):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		for k := range 40 {
+			alone = k < 39
+			record := &call.Call{Context: t.Context(), Method: m, Side: call.Client, Start: time.Now()}
+			if err := c.method(get).Invoke(record, get, nil, &wrapperspb.StringValue{}, nil, invoke); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.hedges(get); got != "won1" {
+			t.Errorf("counted %q", got)
+		}
+	})
+}
