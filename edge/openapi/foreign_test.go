@@ -147,3 +147,29 @@ func TestWhatIsServedElsewhereIsLeftOut(t *testing.T) {
 		t.Errorf("paths are %v", got)
 	}
 }
+
+func TestWhatProto2RequiresIsRequired(t *testing.T) {
+	p := &descriptorpb.FileDescriptorProto{}
+	if err := prototext.Unmarshal([]byte(`name: "two.proto" package: "x" syntax: "proto2" dependency: "google/api/annotations.proto"
+		message_type { name: "M" field { name: "must" number: 1 label: LABEL_REQUIRED type: TYPE_STRING } }
+		service { name: "S" method { name: "A" input_type: ".x.M" output_type: ".x.M" options { [google.api.http] { post: "/v1/a" body: "*" additional_bindings { get: "/v1/a" } } } } }`), p); err != nil {
+		t.Fatal(err)
+	}
+	f, err := protodesc.NewFile(p, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := describe(t, f)
+	if got := jsonOf(t, at(t, doc, "components", "schemas", "x.M-input", "required")); got != `["must"]` {
+		t.Errorf("a request requires %s", got)
+	}
+	if required := at(t, doc, "paths", "/v1/a", "post", "requestBody", "required"); required != true {
+		t.Errorf("the body is required: %v", required)
+	}
+	if required := at(t, at(t, doc, "paths", "/v1/a", "get", "parameters").([]any)[0], "required"); required != true {
+		t.Errorf("the parameter is required: %v", required)
+	}
+	if answer := at(t, doc, "components", "schemas", "x.M").(map[string]any); answer["required"] != nil {
+		t.Errorf("an answer is shown as it came, and yet requires %v", answer["required"])
+	}
+}

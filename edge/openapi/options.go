@@ -62,10 +62,11 @@ type fieldOptions struct {
 	format     annotations.FieldInfo_Format
 	rules      *validate.FieldRules
 	deprecated bool
+	legacy     bool // required, as proto2 has it
 }
 
 func optionsOf(f protoreflect.FieldDescriptor) fieldOptions {
-	read := fieldOptions{behavior: map[annotations.FieldBehavior]bool{}}
+	read := fieldOptions{behavior: map[annotations.FieldBehavior]bool{}, legacy: f.Cardinality() == protoreflect.Required}
 	if o, ok := f.Options().(*descriptorpb.FieldOptions); ok {
 		read.deprecated = o.GetDeprecated()
 	}
@@ -84,5 +85,5 @@ func optionsOf(f protoreflect.FieldDescriptor) fieldOptions {
 // unless the server checks it.
 func (o fieldOptions) required(f form) bool {
 	checked := o.rules.GetRequired() && o.rules.GetIgnore() != validate.Ignore_IGNORE_ALWAYS
-	return f == input && (checked || o.behavior[annotations.FieldBehavior_REQUIRED]) || f == patch && checked
+	return f == input && (checked || o.behavior[annotations.FieldBehavior_REQUIRED]) || f == patch && checked || f != output && o.legacy
 }

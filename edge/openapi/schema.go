@@ -97,7 +97,7 @@ func (s *schemas) object(m protoreflect.MessageDescriptor, f form, bound []strin
 			continue
 		}
 		properties.set(field.JSONName(), s.property(field, f, below))
-		if field.Cardinality() == protoreflect.Required || s.optionsOf(field).required(f) {
+		if s.optionsOf(field).required(f) {
 			required = append(required, field.JSONName())
 		}
 	}

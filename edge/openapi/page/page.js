@@ -56,7 +56,7 @@ function bodyField(doc, operation) {
 	const [media, content] = Object.entries((operation.requestBody || {}).content || {})[0] || [];
 	if (!media) return null;
 	const schema = content["x-line-schema"] || content.schema;
-	const text = content["x-line-schema"] ? exampleLines(doc, schema) : operation.verb === "patch" ? "{}" : JSON.stringify(example(doc, schema), null, 2);
+	const text = media === "*/*" ? "" : content["x-line-schema"] ? exampleLines(doc, schema) : operation.verb === "patch" ? "{}" : JSON.stringify(example(doc, schema), null, 2);
 	const control = make("textarea", { id: "body", rows: Math.min(16, text.split("\n").length + 1), spellcheck: "false" });
 	control.value = text;
 	return { media, control, box: make("div", { class: "field" },
@@ -110,17 +110,18 @@ function show(doc, operation) {
 /** requestOf puts together what the form says. */
 function requestOf(operation, form) {
 	const headers = { Accept: form.accept.control.value };
+	if (form.body) headers["Content-Type"] = form.body.media === "*/*" ? "application/octet-stream" : form.body.media;
 	const values = form.fields.map((f) => ({ parameter: f.parameter, text: f.control.value }));
 	for (const { parameter, text } of values) if (parameter.in === "header" && text) headers[parameter.name] = text;
 	for (const line of form.more.value.split("\n")) {
 		const colon = line.indexOf(":");
-		if (colon > 0) headers[line.slice(0, colon).trim()] = line.slice(colon + 1).trim();
+		if (colon < 1) continue;
+		const name = line.slice(0, colon).trim();
+		for (const other of Object.keys(headers)) if (other.toLowerCase() === name.toLowerCase()) delete headers[other];
+		headers[name] = line.slice(colon + 1).trim();
 	}
 	const request = { method: operation.verb.toUpperCase(), url: address(base, operation.path, values), headers, stream: /event-stream|ndjson/.test(headers.Accept) };
-	if (form.body) {
-		headers["Content-Type"] = form.body.media;
-		request.body = form.body.control.value + (form.body.media === "application/x-ndjson" ? "\n" : "");
-	}
+	if (form.body) request.body = form.body.control.value + (form.body.media === "application/x-ndjson" ? "\n" : "");
 	return request;
 }
 

@@ -92,19 +92,23 @@ function member(doc, name, schema, required) {
 	return details;
 }
 
-/** example makes a value that a schema lets through, or nearly: the person fills in the rest. */
-function example(doc, schema, depth = 0) {
+/**
+ * example makes a value that a schema lets through, or nearly: the person fills in the rest. What a message holds of
+ * its own kind is left out; within are the names of the messages that it is in.
+ */
+function example(doc, schema, depth = 0, within = []) {
 	const s = resolve(doc, schema);
+	if (schema && schema.$ref) within = [...within, schema.$ref];
 	if (s.examples && s.examples.length) return s.examples[0];
 	if (s.const !== undefined) return s.const;
 	if (s.enum) return s.enum.find((n) => !/_UNSPECIFIED$/.test(n)) ?? s.enum[0];
-	if (s.anyOf) return example(doc, s.anyOf[0], depth);
+	if (s.anyOf) return example(doc, s.anyOf[0], depth, within);
 	switch (s.type) {
 		case "boolean": return false;
 		case "integer": case "number": return s.minimum || 0;
-		case "array": return depth > 4 ? [] : [example(doc, s.items || {}, depth + 1)];
+		case "array": return depth > 4 || within.includes((s.items || {}).$ref) ? [] : [example(doc, s.items || {}, depth + 1, within)];
 		case "string": return exampleText(s);
-		case "object": return depth > 4 ? {} : exampleObject(doc, s, depth);
+		case "object": return depth > 4 ? {} : exampleObject(doc, s, depth, within);
 	}
 	return null;
 }
@@ -116,7 +120,7 @@ function exampleText(s) {
 	return "";
 }
 
-function exampleObject(doc, s, depth) {
+function exampleObject(doc, s, depth, within) {
 	const left = new Set();
 	for (const one of s.allOf || []) {
 		const members = (one.oneOf || []).filter((c) => c.required).map((c) => c.required[0]);
@@ -126,7 +130,7 @@ function exampleObject(doc, s, depth) {
 	for (const [name, p] of Object.entries(s.properties || {})) {
 		const f = resolve(doc, p);
 		const given = (f["x-field-behavior"] || []).includes("IDENTIFIER") || name === "etag"; // by the server
-		if (!left.has(name) && !f.readOnly && !given) value[name] = example(doc, p, depth + 1);
+		if (!left.has(name) && !f.readOnly && !given && !within.includes(p.$ref)) value[name] = example(doc, p, depth + 1, within);
 	}
 	return value;
 }
