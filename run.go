@@ -246,7 +246,12 @@ func (s *Service) register(ctx context.Context) error {
 	tell := sync.OnceFunc(func() { close(decided) })
 	reg, err := discovery.NewRegistration(s.driver, in, discovery.RegistrationConfig{DeregisterTimeout: s.cfg.Drain.Deregister},
 		discovery.WithLogger(s.log), discovery.WithRegisterer(s.tel.registry),
-		discovery.WithOnState(func(_ discovery.State, err error) { s.health.Tell(registrationName, err); tell() }))
+		discovery.WithOnState(func(state discovery.State, err error) {
+			if state != discovery.StateEnded { // the end makes nothing well
+				s.health.Tell(registrationName, err)
+			}
+			tell()
+		}))
 	if err != nil {
 		return err
 	}
@@ -255,9 +260,7 @@ func (s *Service) register(ctx context.Context) error {
 	s.runner.Go("registration", func(ctx context.Context) error {
 		defer close(s.live.left)
 		defer context.AfterFunc(ctx, deregister)()
-		if err := reg.Run(registered); err != nil {
-			s.log.Warn("the instance may still stand in the registry", "error", err)
-		}
+		_ = reg.Run(registered) // it has told the log
 		return lifecycle.ErrDone
 	})
 	select {

@@ -224,21 +224,22 @@ func (r *Registration) deregister(ctx context.Context, left time.Duration) error
 	}
 	if err != nil {
 		err = fmt.Errorf("deregister %s within %s: %w", r.in.ID, r.cfg.DeregisterTimeout, err)
-		r.opts.log.Warn("instance not deregistered", "service.name", r.in.Service, "instance", r.in.ID, "error", err)
+		r.opts.log.Warn("instance not deregistered; the registry may name it until its check fails", "service.name", r.in.Service, "instance", r.in.ID, "error", err)
 	}
 	return err
 }
 
-// leave tries to deregister until it succeeds or its time is up, which is a little before nobody listens any more. A registry that is
-// back by then need not find out by itself that the instance is gone.
+// leave tries to deregister until it succeeds or its time is up, which is a little before nobody listens any more: a registry that is back
+// by then need not find out by itself that the instance is gone. An instance that never was registered is not worth waiting for.
 func (r *Registration) leave(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	b := backoff{min: r.cfg.MinBackoff, max: 4 * r.cfg.MinBackoff} // there is little time
+	state, _ := r.State()
 	for {
 		err := r.driver.Deregister(ctx, r.in)
 		r.count("deregister", err)
-		if err == nil || !pause(ctx, b.next()) {
+		if err == nil || state == StatePending || !pause(ctx, b.next()) {
 			return err
 		}
 	}

@@ -189,6 +189,20 @@ func TestARegistryThatIsBackInTimeHearsOfTheDeregistration(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatNeverWasRegisteredEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, stop := registration(t, &memory{away: true})
+		<-time.After(time.Minute)
+		start := time.Now()
+		if err := stop(); err == nil {
+			t.Error("Run: no error although the registry is away")
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("took %s of virtual time", took)
+		}
+	})
+}
+
 func TestADriverHasTheTimeToSayWhyItDidNotDeregister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ok := func(context.Context, discovery.Instance) error { return nil }
