@@ -10,7 +10,7 @@ import (
 const (
 	// failedAgain is how often a registry that goes on to fail is told of in other words.
 	failedAgain = time.Minute
-	// lineEvery and lineBurst bound how often the log tells of one target, whatever its registry does.
+	// lineEvery and lineBurst bound how often the log tells of one target or registration, whatever its registry does.
 	lineEvery = 5 * time.Second
 	lineBurst = 20
 )
@@ -18,23 +18,20 @@ const (
 // journal tells the log what is decided about one target. What says nothing new is left out, and so is, after a burst, what comes too
 // often; the next line says how many were. The metrics count all. One goroutine at a time.
 type journal struct {
-	log    *slog.Logger
-	pace   *rate.Limiter
+	lines
 	kind   decision // the last one
 	reason string
 	at     time.Time // of the last line
 	drops  string    // what was last said about entries that are left out
-	lost   int       // lines since the last one
 }
 
 func newJournal(log *slog.Logger, target string) *journal {
-	return &journal{log: log.With("target", target), pace: rate.NewLimiter(rate.Every(lineEvery), lineBurst)}
+	return &journal{lines: newLines(log.With("target", target))}
 }
 
 // decided tells of a decision.
 func (j *journal) decided(d decision, reason string) {
-	// What is no news tells where things stand, when lines before it were left out.
-	if !j.news(d, reason) && (j.lost == 0 || j.pace.Tokens() < 1) {
+	if !j.news(d, reason) && !j.due() {
 		return
 	}
 	j.kind, j.reason = d, reason
@@ -71,16 +68,30 @@ func (j *journal) dropped(a answer) {
 	}
 }
 
-// tell writes a line, if there were not too many.
-func (j *journal) tell(log func(string, ...any), msg string, args ...any) bool {
-	if !j.pace.Allow() {
-		j.lost++
+// lines writes to a log, and not too often. One goroutine at a time.
+type lines struct {
+	log  *slog.Logger
+	pace *rate.Limiter
+	lost int // since the last one that was written
+}
+
+func newLines(log *slog.Logger) lines {
+	return lines{log: log, pace: rate.NewLimiter(rate.Every(lineEvery), lineBurst)}
+}
+
+// due reports whether it is time to tell where things stand, although that is no news: lines before were left out.
+func (l *lines) due() bool { return l.lost > 0 && l.pace.Tokens() >= 1 }
+
+// tell writes a line, and reports false when there were too many.
+func (l *lines) tell(write func(string, ...any), msg string, args ...any) bool {
+	if !l.pace.Allow() {
+		l.lost++
 		return false
 	}
-	if j.lost > 0 {
-		args = append(args, "lines_left_out", j.lost)
-		j.lost = 0
+	if l.lost > 0 {
+		args = append(args, "lines_left_out", l.lost)
+		l.lost = 0
 	}
-	log(msg, args...)
+	write(msg, args...)
 	return true
 }

@@ -77,7 +77,9 @@ type Registration struct {
 	opts   options
 	met    registrationMetrics
 
-	logged time.Time // when the log was told last; Run's alone
+	// Run's alone.
+	log    lines
+	logged time.Time // the last line
 
 	mu    sync.Mutex
 	state State
@@ -93,6 +95,7 @@ func NewRegistration(driver Registrar, in Instance, cfg RegistrationConfig, opts
 	o := newOptions(opts)
 	return &Registration{
 		driver: driver, in: in.withDefaults(), cfg: cfg.withDefaults(), opts: o, met: newRegistrationMetrics(o.reg),
+		log: newLines(o.log.With("service.name", in.Service, "instance", in.ID)),
 		err: errors.New("not registered yet"),
 	}, nil
 }
@@ -224,7 +227,7 @@ func (r *Registration) deregister(ctx context.Context, left time.Duration) error
 	}
 	if err != nil {
 		err = fmt.Errorf("deregister %s within %s: %w", r.in.ID, r.cfg.DeregisterTimeout, err)
-		r.opts.log.Warn("instance not deregistered; the registry may name it until its check fails", "service.name", r.in.Service, "instance", r.in.ID, "error", err)
+		r.log.log.Warn("instance not deregistered; the registry may name it until its check fails", "error", err)
 	}
 	return err
 }
@@ -254,7 +257,14 @@ func (r *Registration) set(s State, err error) {
 	before, beforeErr := r.state, r.err
 	r.state, r.err = s, err
 	r.mu.Unlock()
-	if before == s && (err == nil) == (beforeErr == nil) && (err == nil || err.Error() == beforeErr.Error()) {
+	same := before == s && (err == nil) == (beforeErr == nil) && (err == nil || err.Error() == beforeErr.Error())
+	// A registry that goes on to fail, in ever other words, is told of once in a while.
+	news := !same && (before != s || beforeErr == nil || r.logged.IsZero() || time.Since(r.logged) >= failedAgain)
+	if news || r.log.due() {
+		r.logged = time.Now()
+		r.tell(s, err)
+	}
+	if same {
 		return
 	}
 	gauge := 0.0
@@ -262,21 +272,15 @@ func (r *Registration) set(s State, err error) {
 		gauge = 1
 	}
 	r.met.registered.WithLabelValues(r.in.Service).Set(gauge)
-	// A registry that goes on to fail, in ever other words, is told of once in a while.
-	if now := time.Now(); before != s || beforeErr == nil || r.logged.IsZero() || now.Sub(r.logged) >= failedAgain {
-		r.logged = now
-		r.tell(s, err)
-	}
 	if r.opts.onState != nil {
 		r.opts.onState(s, err)
 	}
 }
 
 func (r *Registration) tell(s State, err error) {
-	log := r.opts.log.With("service.name", r.in.Service, "instance", r.in.ID, "state", s.String())
 	if err != nil {
-		log.Warn("registration changed", "error", err)
+		r.log.tell(r.log.log.Warn, "registration changed", "state", s.String(), "error", err)
 	} else {
-		log.Info("registration changed")
+		r.log.tell(r.log.log.Info, "registration changed", "state", s.String())
 	}
 }

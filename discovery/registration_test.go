@@ -301,6 +301,37 @@ func TestAFailureInEverNewWordsIsLoggedOnceAMinute(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatIsLostAgainAndAgainDoesNotFloodTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		ok := func(context.Context, discovery.Instance) error { return nil }
+		var well atomic.Bool
+		lost := func(context.Context, discovery.Instance) error {
+			if well.Load() {
+				return nil
+			}
+			return discovery.ErrNotRegistered
+		}
+		_, stop := registration(t, stubRegistrar{ok, lost, ok}, discovery.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		<-time.After(time.Hour)
+		well.Store(true)
+		<-time.After(time.Minute)
+		synctest.Wait()
+		if all := strings.Split(strings.TrimSpace(log.String()), "\n"); !strings.Contains(all[len(all)-1], "state=registered") {
+			t.Errorf("it is well again, and the last line is %s", all[len(all)-1])
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "\n"); n > 20+3660/5+1 {
+			t.Errorf("%d lines in an hour", n)
+		}
+		if !strings.Contains(log.String(), "lines_left_out=") {
+			t.Error("no line says that others were left out")
+		}
+	})
+}
+
 func TestSameFailureIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
