@@ -2,6 +2,7 @@ package internal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -50,6 +51,7 @@ type backend struct {
 	services []string // all that it may expose
 	asked    []string // those that no file describes
 
+	asker   asker
 	known   map[string]description
 	missing map[string]int // how many answers in a row missed a method
 	told    string         // what was logged last of what is wrong
@@ -150,11 +152,9 @@ func (b *backend) relink(ctx context.Context) error {
 // run keeps the link connected and what is known up to date, until the context
 // ends.
 func (b *backend) run(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
 	var due time.Time
 	again, retry, instances := false, firstRetry, ""
-	for {
+	for ctx.Err() == nil {
 		b.keepConnected()
 		if now := b.instances(); now != instances {
 			instances, due, again, retry = now, time.Now(), true, firstRetry
@@ -171,19 +171,27 @@ func (b *backend) run(ctx context.Context) {
 			}
 			due = time.Now().Add(wait)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
+		if b.pause(ctx) {
+			instances = "" // what was restarted at once looks the same, and may not be
 		}
 	}
+}
+
+// pause waits until it is time to look again, and tells whether the link was lost or
+// found meanwhile.
+func (b *backend) pause(ctx context.Context) bool {
+	l := b.use()
+	defer l.release()
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	return l.WaitForStateChange(ctx, l.GetState())
 }
 
 // renew asks the backend, and returns after how long to ask again: negative when
 // it did not answer, and zero when nothing is in doubt.
 func (b *backend) renew(ctx context.Context) time.Duration {
 	l := b.use()
-	found, err := askBackend(ctx, l, b.asked, int(b.cfg.MaxSize))
+	found, err := b.asker.ask(ctx, l, b.asked, int(b.cfg.MaxSize))
 	l.release()
 	if ctx.Err() != nil {
 		return 0
@@ -205,6 +213,8 @@ func (b *backend) renew(ctx context.Context) time.Duration {
 		}
 	}
 	switch {
+	case errors.Is(err, errNoReflection):
+		return jitter(b.cfg.Refresh)
 	case err != nil:
 		return -1
 	case slices.ContainsFunc(b.asked, func(name string) bool { return b.missing[name] > 0 }):

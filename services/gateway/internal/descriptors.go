@@ -89,7 +89,7 @@ func (f *describedFiles) add(raw []byte) error {
 }
 
 // missing returns a file that one of the others imports and nobody has given, ""
-// for none. Where a backend does not give Google's own basic types, those that
+// for none. Where a backend does not give Google's own types and options, those that
 // are linked in are the same.
 func (f *describedFiles) missing() string {
 	for ; f.whole < len(f.set.GetFile()); f.whole, f.imports = f.whole+1, 0 {
@@ -102,11 +102,12 @@ func (f *describedFiles) missing() string {
 	return ""
 }
 
-// wellKnown adds a file of google/protobuf that is linked in.
+// wellKnown adds a file of Google's that is linked in, such as google/protobuf/any.proto
+// and google/api/annotations.proto.
 func (f *describedFiles) wellKnown(name string) error {
 	file, err := protoregistry.GlobalFiles.FindFileByPath(name)
-	if err != nil || !strings.HasPrefix(name, "google/protobuf/") {
-		return fmt.Errorf("the imported file %q is not described", name)
+	if err != nil || !strings.HasPrefix(name, "google/") {
+		return fmt.Errorf("the file %q is imported, and not described; a file of descriptors needs its imports (protoc --include_imports, buf build), and reflection must know them", name)
 	}
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(protodesc.ToFileDescriptorProto(file))
 	if err != nil {

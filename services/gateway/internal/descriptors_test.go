@@ -78,6 +78,37 @@ func TestWhenTheGatewayServesTheMethodsAreKnown(t *testing.T) {
 func TestTheOldReflectionIsAskedToo(t *testing.T) {
 	f := newFake(t, echo, describe(t, echoSet()).byV1Alpha)
 	newGateway(t, f).knows(t, echoService, "Unary")
+	before := f.unserved.Load()
+	asker := &internal.Asker{}
+	for range 3 {
+		if found, err := asker.Ask(soon(t), f.connect(t), 1<<20, echoService); err != nil || found[echoService] == 0 {
+			t.Fatalf("%v, %v", found, err)
+		}
+	}
+	if asked := f.unserved.Load() - before; asked != 1 {
+		t.Errorf("the new one, which it does not serve, was asked %d times, want 1", asked)
+	}
+}
+
+func TestABackendWithoutReflectionHoldsUpNoStartAndIsNotAskedAgainSoon(t *testing.T) {
+	f := newFake(t, echo)
+	var log lines
+	g := newGateway(t, f, func(s *setup) {
+		s.log, s.config.Reflection.StartTimeout, s.config.Reflection.Refresh = &log, time.Hour, time.Hour
+	})
+	keelsontest.Eventually(t, "the gateway to serve", func() bool { return strings.Contains(log.text(), `"serving"`) })
+	if reply, err := g.call(soon(t), unaryMethod, "a"); reply != "A" {
+		t.Errorf("%q, %v", reply, err)
+	}
+	if n := strings.Count(log.text(), "does not serve gRPC reflection"); n != 1 {
+		t.Errorf("that is told %d times, want once: %s", n, log.text())
+	}
+	if asked := f.unserved.Load(); asked > 4 { // at the start, and when its instance is seen
+		t.Errorf("it was asked %d times", asked)
+	}
+	f.server.Stop()
+	f.start(t, describe(t, echoSet()).byV1)
+	g.knows(t, echoService, "Unary")
 }
 
 func TestABackendIsAskedUntilItAnswers(t *testing.T) {
@@ -128,7 +159,7 @@ func marshaled(t testing.TB, f *descriptorpb.FileDescriptorProto) []byte {
 func ask(t *testing.T, most int, answer func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse) (map[string]int, error) {
 	t.Helper()
 	f := newFake(t, echo, func(s *grpc.Server) { reflectionv1.RegisterServerReflectionServer(s, &scripted{answer: answer}) })
-	return internal.Ask(soon(t), f.connect(t), most, echoService)
+	return new(internal.Asker).Ask(soon(t), f.connect(t), most, echoService)
 }
 
 func TestWhatReflectionSaysIsBoundedAndChecked(t *testing.T) {
@@ -199,6 +230,17 @@ func FuzzDescriptors(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestGooglesOwnImportsNeedNotBeGiven(t *testing.T) {
+	f := echoFile()
+	f.Dependency = append(f.Dependency, "google/api/annotations.proto", "google/rpc/status.proto")
+	found, err := ask(t, 1<<20, func(*reflectionv1.ServerReflectionRequest) *reflectionv1.ServerReflectionResponse {
+		return answers(marshaled(t, f))
+	})
+	if err != nil || found[echoService] == 0 {
+		t.Errorf("%v, %v", found, err)
+	}
 }
 
 func TestFilesOfDescriptorsAreChecked(t *testing.T) {

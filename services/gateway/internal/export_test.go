@@ -27,9 +27,12 @@ func Describe(files [][]byte, most int, wanted ...string) (map[string]int, error
 	return methods(found), err
 }
 
-// Ask asks by reflection.
-func Ask(ctx context.Context, conn grpc.ClientConnInterface, most int, wanted ...string) (map[string]int, error) {
-	found, err := askBackend(ctx, conn, wanted, most)
+// Asker asks by reflection, again and again.
+type Asker struct{ asker }
+
+// Ask asks once.
+func (a *Asker) Ask(ctx context.Context, conn grpc.ClientConnInterface, most int, wanted ...string) (map[string]int, error) {
+	found, err := a.ask(ctx, conn, wanted, most)
 	return methods(found), err
 }
 

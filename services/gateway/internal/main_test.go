@@ -37,6 +37,7 @@ type fake struct {
 	listener atomic.Pointer[bufconn.Listener]
 	server   *grpc.Server
 	calls    atomic.Int64
+	unserved atomic.Int64 // questions of health and reflection that it does not serve
 }
 
 // newFake serves until the test ends.
@@ -58,6 +59,7 @@ func (f *fake) start(t testing.TB, register ...func(*grpc.Server)) {
 	f.server = grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(ss)
 		if strings.HasPrefix(method, "/grpc.") {
+			f.unserved.Add(1)
 			return status.Error(codes.Unimplemented, "it serves neither health nor reflection")
 		}
 		f.calls.Add(1)

@@ -20,28 +20,36 @@ const askTimeout = 10 * time.Second
 // maxQuestions is how many questions are asked of a backend at once.
 const maxQuestions = maxFiles
 
-// reflectionMethods are the versions of gRPC's reflection, the newest first. Their
-// messages are the same but for their names.
-func reflectionMethods() []string {
-	return []string{
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-	}
-}
+// The versions of gRPC's reflection. Their messages are the same but for their names.
+const (
+	reflectionV1      = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+	reflectionV1Alpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+)
 
-// askBackend asks an instance what methods services have, by gRPC reflection.
-// Services that it does not know are not in the answer.
-func askBackend(ctx context.Context, conn grpc.ClientConnInterface, services []string, most int) (map[string]description, error) {
+// errNoReflection is an answer too: asking again soon tells nothing new.
+var errNoReflection = errors.New("it does not serve gRPC reflection; turn that on (grpc.reflection), or give its descriptors as a file (descriptors)")
+
+// asker asks a backend, first by the version of reflection that it answered by the
+// last time.
+type asker struct{ old bool }
+
+// ask asks an instance what methods services have, by gRPC reflection. Services that
+// it does not know are not in the answer.
+func (a *asker) ask(ctx context.Context, conn grpc.ClientConnInterface, services []string, most int) (map[string]description, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	var err error
-	for _, method := range reflectionMethods() {
-		var found map[string]description
-		if found, err = askBy(ctx, conn, method, services, most); errs.Code(err) != codes.Unimplemented {
+	for range 2 {
+		method := reflectionV1
+		if a.old {
+			method = reflectionV1Alpha
+		}
+		found, err := askBy(ctx, conn, method, services, most)
+		if errs.Code(err) != codes.Unimplemented {
 			return found, err
 		}
+		a.old = !a.old
 	}
-	return nil, fmt.Errorf("it does not serve gRPC reflection; turn that on (grpc.reflection), or give its descriptors as a file (descriptors): %w", err)
+	return nil, errNoReflection
 }
 
 // question is a stream of gRPC's reflection.
