@@ -29,6 +29,10 @@ func TestAddressesAreUnderstood(t *testing.T) {
 	if err != nil || d.String() != "consul registry https://consul:8501" {
 		t.Errorf("with an authority: %v, %v", d, err)
 	}
+	d, err = consul.New(consul.Config{Datacenter: "east"})
+	if err != nil || d.String() != "consul registry http://127.0.0.1:8500 (datacenter east)" {
+		t.Errorf("in a datacenter: %v, %v; lists of several would share a copy on disk", d, err)
+	}
 }
 
 func TestConfigurationsThatCannotBeMeantAreRefused(t *testing.T) {

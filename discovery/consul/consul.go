@@ -66,5 +66,11 @@ func New(cfg Config, opts ...Option) (*Driver, error) {
 // Scheme implements discovery.Watcher.
 func (d *Driver) Scheme() string { return Scheme }
 
-// String implements discovery.Watcher: the address of the agent, and no secret.
-func (d *Driver) String() string { return "consul registry " + d.at.text }
+// String implements discovery.Watcher: the address of the agent, the datacenter if one is configured, and no secret. Copies of lists on disk
+// are kept under it.
+func (d *Driver) String() string {
+	if d.cfg.Datacenter != "" {
+		return "consul registry " + d.at.text + " (datacenter " + d.cfg.Datacenter + ")"
+	}
+	return "consul registry " + d.at.text
+}

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,10 +130,7 @@ func (e *entry) status() string {
 // instance reads what record writes, and makes the best of what others wrote.
 func (e *entry) instance() (discovery.Instance, error) {
 	s := &e.Service
-	host := s.Address
-	if host == "" {
-		host = e.Node.Address
-	}
+	host := strings.Trim(cmp.Or(s.Address, e.Node.Address), "[]") // some write IPv6 as in a URL
 	in := discovery.Instance{
 		Service: s.Service, ID: s.Meta[metaID], Address: net.JoinHostPort(host, strconv.Itoa(s.Port)),
 		OpsAddress: s.Meta[metaOps], DebugAddress: s.Meta[metaDebug],

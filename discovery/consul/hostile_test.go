@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -43,6 +44,20 @@ func TestEntriesThatAreNonsenseAreLeftOutOneByOne(t *testing.T) {
 				t.Errorf("got %+v, want the two good ones and one error", u)
 			}
 		})
+	}
+}
+
+func TestAddressesThatOthersWriteAreUnderstood(t *testing.T) {
+	for written, want := range map[string]string{
+		"10.0.0.9": "10.0.0.9:9000", "": "10.0.0.1:9000", "::1": "[::1]:9000", "[fd00::7]": "[fd00::7]:9000", "shop.example": "shop.example:9000",
+	} {
+		entry := fmt.Sprintf(`[{"Node": {"Node": "n1", "Address": "10.0.0.1"}, "Service": {"ID": "x", "Service": "user", "Address": %q, "Port": 9000}, "Checks": []}]`, written)
+		f := newFake(t, always(reply{header: said(5), body: entry}))
+		got, err := watchOnce(t, newDriver(t, consul.Config{Address: f.URL}), 1)
+		must(t, err)
+		if u := got[0]; len(u.Instances) != 1 || u.Instances[0].Address != want {
+			t.Errorf("%q: got %+v, want %s", written, u, want)
+		}
 	}
 }
 
