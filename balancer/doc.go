@@ -16,7 +16,8 @@
 //   - A hang: calls have gone unanswered for four times their usual duration (at least 300 ms, at most 800 ms), nothing at all was
 //     heard from the instance meanwhile, and a health check over its own connection is not answered within 500 ms either. An instance
 //     that still answers health checks is taken out when two calls are older than eight times their usual duration (a second at least)
-//     while its siblings answer. A stream that is quiet is no hang; but since nothing is seen of what it receives, an instance to which one
+//     while its siblings answer, or when five in a row, in a second or more, were given up unanswered after longer than nearly all calls of
+//     their method take, as hedges do. A stream that is quiet is no hang; but since nothing is seen of what it receives, an instance to which one
 //     was opened, and from which nothing else is heard, is asked for its health once.
 //
 // It is probed with grpc.health.v1 Check over its own connection, never with users' calls, after 1 s, 2 s, 4 s and so on up to 10 s, each

@@ -1,6 +1,11 @@
 package balancer
 
-import "time"
+import (
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+)
 
 const (
 	suspectAfterTimes = 4
@@ -14,7 +19,30 @@ const (
 	stuckTimes = 8
 	stuckTails = 3
 	stuckLeast = time.Second
+	// Or when so many were given up in a row, each after longer than nearly all calls of its method take. Hedges do that: the instance then
+	// has no old calls.
+	muteCalls = 5
 )
+
+// mute counts the unary calls in a row that were given up unanswered, though they had time enough. Guarded by the instance's lock.
+type mute struct {
+	calls int
+	since time.Duration // start of the first
+}
+
+// hear notes the end of a call. heardAt is when one was answered last: of those that began before, it says nothing that they were given up.
+func (m *mute) hear(f *flight, now, heardAt time.Duration, info balancer.DoneInfo, code codes.Code) {
+	switch {
+	case !f.method.unary || !info.BytesSent:
+	case code != codes.Canceled && code != codes.DeadlineExceeded:
+		*m = mute{}
+	case f.start < heardAt:
+	case f.method.known() && now-f.start >= max(fairTimes*f.method.usual(), f.method.slowest()):
+		if m.calls++; m.calls == 1 {
+			m.since = f.start
+		}
+	}
+}
 
 // watch looks for instances that hang and reports whether a factor changed. A policy whose own goroutine was held up believes no age.
 func (p *lb) watch(list []*instance, now time.Duration, lagging bool) (changed bool) {
@@ -108,14 +136,21 @@ func (p *lb) answered(i *instance, askedAt time.Duration, r probeResult) {
 	}
 }
 
-// stuck tells whether the instance has answered no call since the second of those in flight that are by now much too old began, and when
-// that was.
+// stuck tells whether the instance has answered no call since the first of many that were given up began, or the second of those in
+// flight that are by now much too old, and when that was.
 func (i *instance) stuck(now time.Duration) (since time.Duration, stuck bool) {
 	if i.open() || i.ready.Load() == 0 {
 		return 0, false
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	most := muteCalls
+	if !i.closed() {
+		most = halfOpenCalls
+	}
+	if m := i.mute; m.calls >= most && now-m.since >= stuckLeast {
+		return m.since, true
+	}
 	n := 0
 	for f := i.calls.first; f != nil && now-f.start >= stuckLeast; f = f.next {
 		if f.start < i.unanswered.heardAt || !f.method.known() || now-f.start < max(stuckTimes*f.method.usual(), stuckTails*f.method.slowest()) {

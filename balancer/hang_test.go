@@ -2,6 +2,7 @@ package balancer_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +122,52 @@ func TestInstanceThatAnswersHealthChecksButNoCallsIsOut(t *testing.T) {
 		f.Instance(0).Behave(balancertest.Behaviour{})
 		if back := until(t, conn, load, func() bool { return balance(f, 0).Factor == 1 }); back > 45*time.Second {
 			t.Errorf("back in full after %s", back)
+		}
+	})
+}
+
+// As hedges do: no call is ever old enough for its age to say something.
+func TestInstanceThatAnswersHealthChecksButNoCallsIsOutThoughCallsAreSoonGivenUp(t *testing.T) {
+	for _, rate := range []float64{20, 200} {
+		t.Run(fmt.Sprintf("%v calls a second", rate), func(t *testing.T) {
+			bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+				for k := range 3 {
+					f.Instance(k).Behave(balancertest.Behaviour{Latency: 5 * time.Millisecond})
+				}
+				conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
+				load := balancertest.Load{Rate: rate, Duration: 5 * time.Second, Deadline: 20 * time.Millisecond}
+				load.Run(t.Context(), conn)
+				f.Instance(0).Behave(balancertest.Behaviour{Stuck: true})
+				out := until(t, conn, load, func() bool { return balance(f, 0).Breaker == target.BreakerOpen })
+				if out > 2*time.Second || balance(f, 0).Ejected != "hang" {
+					t.Errorf("out after %s for %q", out, balance(f, 0).Ejected)
+				}
+				load.Duration = 30 * time.Second
+				if s := f.Shares(func() { load.Run(t.Context(), conn) }); s[0] > 0.07 {
+					t.Errorf("it is still tried with %.3f of the calls", s[0])
+				}
+				f.Instance(0).Behave(balancertest.Behaviour{Latency: 5 * time.Millisecond})
+				if back := until(t, conn, load, func() bool { return balance(f, 0).Factor == 1 }); back > 30*time.Second {
+					t.Errorf("back in full after %s", back)
+				}
+			})
+		})
+	}
+}
+
+func TestCallsThatAreGivenUpEverywhereTakeNobodyOut(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, f *balancertest.Fleet) {
+		conn := f.Dial(balancer.Config{Policy: balancer.RoundRobin})
+		load := balancertest.Load{Rate: 100, Duration: 5 * time.Second, Deadline: 20 * time.Millisecond}
+		load.Run(t.Context(), conn)
+		for k := range 3 {
+			f.Instance(k).Behave(balancertest.Behaviour{Stuck: true})
+		}
+		load.Run(t.Context(), conn)
+		for k := range 3 {
+			if b := balance(f, k); b.Ejected != "" || b.Factor < 1 {
+				t.Errorf("instance %d: %+v", k, b)
+			}
 		}
 	})
 }

@@ -50,7 +50,8 @@ type instance struct {
 	mu         sync.Mutex
 	info       target.Instance
 	unanswered silence
-	freshest   time.Duration // when the youngest unary call that was answered began
+	mute       mute
+	freshest   time.Duration // when the youngest unary call that was answered, and not given up, began
 	calls      inFlight
 	score      score
 	life       life
@@ -218,7 +219,8 @@ func (i *instance) land(f *flight, now time.Duration, o outcome, code codes.Code
 		i.calls.remove(f)
 	}
 	i.unanswered.hear(f, now, info, code, i.calls.first == nil)
-	if info.BytesReceived && f.method.unary {
+	i.mute.hear(f, now, i.unanswered.heardAt, info, code)
+	if info.BytesReceived && f.method.unary && code != codes.Canceled && code != codes.DeadlineExceeded {
 		i.freshest = max(i.freshest, f.start)
 	}
 	if o != outcomeNothing {

@@ -161,7 +161,7 @@ func (i *instance) opened(now time.Duration, was target.BreakerState) {
 	l.openings++
 	l.nextProbe = now + openTime(l.openings)
 	l.goodProbes, l.ramping = 0, false
-	i.factors.suspect, i.unanswered = false, silence{heardAt: now}
+	i.factors.suspect, i.unanswered, i.mute = false, silence{heardAt: now}, mute{}
 	i.forgive()
 }
 

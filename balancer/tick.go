@@ -135,7 +135,7 @@ func (i *instance) reconnected(now time.Duration, up bool) {
 		i.life.nextProbe = min(i.life.nextProbe, now+rand.N(reconnectJitter))
 	}
 	if !up {
-		i.unanswered = silence{heardAt: now}
+		i.unanswered, i.mute = silence{heardAt: now}, mute{}
 	}
 }
 
