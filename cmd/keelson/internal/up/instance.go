@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/keelson-dev/keelson/discovery"
@@ -37,6 +38,7 @@ type instance struct {
 	crashes    int // since it was last steady
 	replace    chan chan error
 	edge       string // where its edge listened last
+	asked      string // where its edge was last told to listen, if that was free
 }
 
 // id is the instance's name in the registry. A replacement has one of its own,
@@ -58,6 +60,9 @@ type running struct {
 // outcome of the first start is sent to started; a failed one is not repeated.
 func (i *instance) run(ctx context.Context, started chan<- error) {
 	r, err := i.launch(ctx)
+	if errors.Is(err, errEnded) && i.lostEdge() { // since it was looked at, to another up perhaps
+		r, err = i.launch(ctx)
+	}
 	started <- err
 	if err != nil {
 		i.set(Stopped, nil)
@@ -111,7 +116,7 @@ func (i *instance) launch(ctx context.Context) (*running, error) {
 	if !errors.Is(err, errEnded) {
 		_ = p.stop(context.Background(), f.DrainTimeout) // it is not serving: nothing is lost by killing it
 	} else {
-		err = fmt.Errorf("%s before it was healthy", p.ending())
+		err = fmt.Errorf("%s %w", p.ending(), errEnded)
 	}
 	i.platform.sweep()
 	return nil, fmt.Errorf("start %s (PID %d): %w%s", i.id(), p.pid, err, other)
@@ -158,14 +163,32 @@ const edgeVariable = "KEELSON_EDGE__ADDRESS"
 // platform file says, else on a port that the system chooses.
 func (i *instance) edgeAddress() string {
 	want := cmp.Or(i.edge, i.service.Edge)
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", want)
+	i.asked = ""
+	err := canListen(want)
 	if err == nil {
-		_ = l.Close() // it was never used
+		i.asked = want
 		return want
 	}
+	reason := err.Error()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		reason = "another process does"
+	}
 	host, _, _ := net.SplitHostPort(want) // the file has been checked
-	i.platform.warn(fmt.Sprintf("%s cannot listen on %s (%s); it takes another port", i.id(), want, err))
+	i.platform.warn(fmt.Sprintf("%s cannot listen on %s (%s); it takes another port", i.id(), want, reason))
 	return net.JoinHostPort(host, "0")
+}
+
+// lostEdge reports whether the address that its edge was told was free then and
+// is taken now.
+func (i *instance) lostEdge() bool { return i.asked != "" && canListen(i.asked) != nil }
+
+// canListen says why nothing can listen on an address; nil when it can.
+func canListen(address string) error {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close() // it was never used
 }
 
 // revive starts a crashed instance again, after a pause that grows; nil when

@@ -139,7 +139,7 @@ func start(t *testing.T, root string, opts up.Options) *run {
 			t.Fatalf("up ended: %v\n%s", err, r.out)
 		default:
 		}
-		return strings.Contains(r.out.String(), "ready in")
+		return strings.Contains(r.out.String(), "\nready in")
 	})
 	return r
 }

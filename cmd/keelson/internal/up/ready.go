@@ -70,7 +70,7 @@ func awaitHealthy(ctx context.Context, in discovery.Instance) error {
 }
 
 // errEnded is why an instance is not awaited any longer.
-var errEnded = errors.New("the process ended before it was healthy")
+var errEnded = errors.New("before it was healthy")
 
 // awaitReady waits until a process is registered and healthy. It gives up when
 // the process ends or the context does.

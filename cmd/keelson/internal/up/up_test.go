@@ -108,7 +108,7 @@ func TestInstancesDieWithAKilledUp(t *testing.T) {
 	out := &buffer{}
 	child.Stdout, child.Stderr = out, out
 	must(t, child.Start())
-	eventually(t, "the platform is ready", func() bool { return strings.Contains(out.String(), "ready in") })
+	eventually(t, "the platform is ready", func() bool { return strings.Contains(out.String(), "\nready in") })
 	r := &run{t: t, root: root}
 	instances := r.instances()
 	must(t, child.Process.Kill())

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/keelson-dev/keelson"
+	"github.com/keelson-dev/keelson/edge"
 	"github.com/keelson-dev/keelson/errs"
 	"github.com/keelson-dev/keelson/lifecycle"
 )
@@ -22,6 +24,27 @@ const version = "one"
 
 type config struct {
 	keelson.Config `yaml:",inline"`
+	Edge           edge.Config `yaml:"edge"`
+}
+
+// hold waits for a file whose name ends in .go, where the tests want that, after it
+// has made the one without.
+func hold(ctx context.Context, path string) error {
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(path + ".go"); err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func main() {
@@ -45,6 +68,16 @@ func run() error {
 		return err
 	}
 	grpc_testing.RegisterTestServiceServer(s, &service{})
+	if os.Getenv("KEELSON_EDGE__ADDRESS") != "" {
+		if _, err := edge.New(s, cfg.Edge); err != nil {
+			return err
+		}
+	}
+	if path := os.Getenv("ECHO_HOLD"); path != "" {
+		if err := hold(ctx, path); err != nil {
+			return err
+		}
+	}
 	return s.Run(ctx)
 }
 
