@@ -43,7 +43,7 @@ func (s *seenService) state(instances []*seenInstance, now time.Time) (platformv
 	switch {
 	case serving+draining == 0 && ejected+unreachable > 0:
 		return platformv1.Service_STATE_DOWN, why
-	case c.here == 0 && s.now.Decision.Kind != "":
+	case c.here == 0 && s.now.Decision.Kind != "" && s.now.Decision.Kind != "waiting": // for the registry's first answer
 		return platformv1.Service_STATE_DOWN, join("no instance is known ("+s.decided()+")", why)
 	case serving+draining == 0:
 		return platformv1.Service_STATE_UNKNOWN, "nothing is connected to its instances yet"

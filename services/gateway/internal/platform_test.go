@@ -246,6 +246,18 @@ func TestPlatformSaysHowInstancesAre(t *testing.T) {
 	}
 }
 
+func TestPlatformDoesNotCallDownWhatTheRegistryIsStillAskedAbout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, internal.PlatformConfig{})
+		w.user.Decide(target.Decision{Kind: "waiting", Reason: "it has not answered yet", Time: time.Now()})
+		pass(3 * time.Second)
+		s := w.service(t, "user", false)
+		if got := statuses(s); got != "UNKNOWN" || s.GetResolution().GetDecision() != "waiting" {
+			t.Errorf("it is %s (%s), and the decision %q", got, s.GetStateReason(), s.GetResolution().GetDecision())
+		}
+	})
+}
+
 func TestPlatformShowsWhatIsKnownOfAnInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, internal.PlatformConfig{})
