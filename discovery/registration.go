@@ -117,9 +117,9 @@ func (r *Registration) Healthy(context.Context) error {
 	return err
 }
 
-// Run registers the instance and keeps it registered until ctx ends; then it deregisters it, in several attempts if need be, and returns. That takes
-// DeregisterTimeout at the longest, even if the driver does not come back; its error is the only one that Run returns, and it is no reason
-// to stop a drain. Run may be called once.
+// Run registers the instance and keeps it registered until ctx ends; then it deregisters it, in several attempts if need be, and returns.
+// That takes DeregisterTimeout at the longest, even if the driver does not come back from it; its error is the only one that Run returns,
+// and it is no reason to stop a drain. Run may be called once.
 func (r *Registration) Run(ctx context.Context) error {
 	var ended atomic.Pointer[time.Time]
 	defer context.AfterFunc(ctx, func() { now := time.Now(); ended.Store(&now) })()
@@ -152,12 +152,12 @@ func (r *Registration) register(ctx context.Context) bool {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.cfg.DeregisterTimeout/2, cancel) })()
 	for {
 		err := r.attempt(begun, "register", r.driver.Register)
-		if ctx.Err() != nil {
-			return false
-		}
 		if err == nil {
 			r.set(StateRegistered, nil)
-			return true
+			return ctx.Err() == nil
+		}
+		if ctx.Err() != nil {
+			return false
 		}
 		r.set(StateDegraded, fmt.Errorf("register %s: %w", r.in.ID, err))
 		if !pause(ctx, b.next()) {
