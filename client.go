@@ -139,8 +139,10 @@ func (c *Client) target(target string) (string, error) {
 	switch {
 	case target == "":
 		return "", errors.New("dial: the target is empty; give a service name, host:port, or a URL such as file:///user")
-	case strings.Contains(target, "://"), colon && !isPort(rest) && (resolver.Get(scheme) != nil || c.driver != nil && scheme == c.driver.Scheme()):
+	case strings.Contains(target, "://"), colon && !isPort(rest) && resolver.Get(scheme) != nil:
 		return target, nil
+	case colon && !isPort(rest) && c.driver != nil && scheme == c.driver.Scheme():
+		return scheme + ":///" + strings.TrimPrefix(rest, "/"), nil
 	case colon:
 		return "dns:///" + target, nil
 	case c.driver == nil:

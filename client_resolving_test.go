@@ -51,7 +51,7 @@ func TestConnectionsOfAClientToOneTargetShareOneWatch(t *testing.T) {
 		var err error
 		clients[i], err = keelson.NewClient("caller", keelson.Config{}, keelson.WithLogOutput(io.Discard), keelson.WithDiscovery(d))
 		must(t, err)
-		for _, target := range []string{"shop", "shop", "counted:///shop"} {
+		for _, target := range []string{"shop", "counted:shop", "counted:///shop"} {
 			conn, err := clients[i].Dial(target)
 			must(t, err)
 			must(t, invoke(bounded(t), conn, unaryCall))
