@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +43,7 @@ func Observe(opts ...Option) target.Option {
 		o.apply(s)
 	}
 	s.metrics = newMetrics(s.reg)
+	s.open = make(map[string]int)
 	return target.WithValue(settingsKey{}, s)
 }
 
@@ -52,6 +54,35 @@ type settings struct {
 	reg     prometheus.Registerer
 	attempt AttemptFunc
 	metrics metrics
+
+	mu    sync.Mutex
+	open  map[string]int // connections, by target
+	ended []string       // targets without any, the latest at the end
+}
+
+// rememberMost is how many targets without a connection keep their counters: a client may dial ever new ones.
+const rememberMost = 100
+
+// begin accounts for a connection to a target, end for its end.
+func (s *settings) begin(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[name]++
+	s.ended = slices.DeleteFunc(s.ended, func(n string) bool { return n == name })
+}
+
+func (s *settings) end(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[name]--; s.open[name] > 0 {
+		return
+	}
+	delete(s.open, name)
+	s.ended = append(s.ended, name)
+	if len(s.ended) > rememberMost {
+		s.metrics.forget(s.ended[0])
+		s.ended = s.ended[1:]
+	}
 }
 
 type metrics struct {
@@ -79,8 +110,19 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 }
 
+func (m metrics) forget(name string) {
+	labels := prometheus.Labels{"target": name}
+	for _, c := range []*prometheus.CounterVec{m.picks, m.leaving, m.rebuilds, m.discarded, m.ejections, m.probes} {
+		c.DeletePartialMatch(labels)
+	}
+	m.ejected.DeletePartialMatch(labels)
+	m.panicking.DeletePartialMatch(labels)
+}
+
 // observer is what one connection tells, with the counters of its target resolved once.
 type observer struct {
+	name      string
+	set       *settings
 	log       *slog.Logger
 	attempt   AttemptFunc
 	picks     prometheus.Counter
@@ -95,9 +137,10 @@ type observer struct {
 
 func newObserver(s *settings, name string) *observer {
 	if s == nil {
-		s = &settings{metrics: newMetrics(nil)}
+		s = &settings{metrics: newMetrics(nil), open: make(map[string]int)}
 	}
-	o := &observer{log: s.log, attempt: s.attempt, ejections: make(map[reason]prometheus.Counter)}
+	s.begin(name)
+	o := &observer{name: name, set: s, log: s.log, attempt: s.attempt, ejections: make(map[reason]prometheus.Counter)}
 	if o.log == nil {
 		o.log = slog.New(slog.DiscardHandler)
 	}
@@ -121,6 +164,7 @@ func newObserver(s *settings, name string) *observer {
 func (o *observer) close() {
 	o.ejected.close()
 	o.panicking.close()
+	o.set.end(o.name)
 }
 
 // level is one connection's part of a gauge.
