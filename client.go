@@ -135,14 +135,15 @@ func (c *Client) Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn,
 
 // target completes what was dialled: a bare service name goes to the registry.
 func (c *Client) target(target string) (string, error) {
-	scheme, rest, colon := strings.Cut(target, ":")
+	name, _, _ := strings.Cut(target, "?") // parameters may hold anything
+	scheme, rest, colon := strings.Cut(name, ":")
 	switch {
 	case target == "":
 		return "", errors.New("dial: the target is empty; give a service name, host:port, or a URL such as file:///user")
-	case strings.Contains(target, "://"), colon && !isPort(rest) && resolver.Get(scheme) != nil:
+	case strings.Contains(name, "://"), colon && !isPort(rest) && resolver.Get(scheme) != nil:
 		return target, nil
 	case colon && !isPort(rest) && c.driver != nil && scheme == c.driver.Scheme():
-		return scheme + ":///" + strings.TrimPrefix(rest, "/"), nil
+		return scheme + ":///" + strings.TrimPrefix(target[len(scheme)+1:], "/"), nil
 	case colon:
 		return "dns:///" + target, nil
 	case c.driver == nil:

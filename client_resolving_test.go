@@ -94,7 +94,7 @@ func TestTargetsThatTheRegistryWillNeverResolveCannotBeDialled(t *testing.T) {
 				t.Errorf("%s: %v; want %q", target, err, want)
 			}
 		}
-		for _, target := range slices.Concat([]string{"shop", driver + ":///shop", driver + ":shop"}, map[string][]string{"consul": {"shop?tag=a&tag=b&dc=c"}}[driver]) {
+		for _, target := range slices.Concat([]string{"shop", driver + ":///shop", driver + ":shop"}, map[string][]string{"consul": {"shop?tag=a&tag=b&dc=c", "shop?tag=version:1", "consul:shop?tag=a://b"}}[driver]) {
 			if _, err := client.Dial(target); err != nil {
 				t.Errorf("%s: %v", target, err)
 			}
