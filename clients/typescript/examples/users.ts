@@ -18,9 +18,13 @@ const { values } = parseArgs({
 });
 
 async function main(): Promise<void> {
+  const { transport } = values;
+  if (transport !== "grpc-web" && transport !== "connect" && transport !== "grpc") {
+    throw new Error(`--transport is ${transport}; give grpc-web, connect or grpc`);
+  }
   const client = createKeelsonClient({
     baseUrl: values.url,
-    transport: values.transport as "grpc" | "grpc-web" | "connect",
+    transport,
     onCall: ({ method, attempts, durationMs, correlationId }) =>
       console.log(`    ${method}  ${durationMs.toFixed(1)} ms, attempts: ${attempts}, correlation ID: ${correlationId}`),
   });
@@ -132,6 +136,7 @@ function check(holds: boolean, what: string): void {
 }
 
 main().catch((error: unknown) => {
-  console.error(error);
+  const lost = error instanceof KeelsonError && error.isNetworkFailure;
+  console.error(lost ? `${error.message}; does \`keelson up\` run, and is ${values.url} what it shows?` : error);
   process.exitCode = 1;
 });
