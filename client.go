@@ -209,7 +209,7 @@ func (c *Client) dialOptions(creds credentials.TransportCredentials, to *outgoin
 	cfg := &c.cfg.Client
 	balancing, err := balancer.Config{Policy: cfg.LoadBalancer, HashHeader: cfg.HashHeader, Zone: c.cfg.Zone}.JSON()
 	if err != nil {
-		return nil, fmt.Errorf("client.load_balancer: %w", err)
+		return nil, fmt.Errorf("client.load_balancer and client.hash_header: %w", err)
 	}
 	serviceConfig, err := c.table.ServiceConfig(balancing)
 	if err != nil {

@@ -35,6 +35,7 @@ const (
 	maxChoices     = 10
 	defaultPanic   = 0.5
 	defaultHashKey = "x-hash-key"
+	keyRunes       = "abcdefghijklmnopqrstuvwxyz0123456789-_." // of a key of metadata
 )
 
 // Config says how calls are spread. The zero value works. It is a plain value; see [Config.JSON] for how it reaches gRPC.
@@ -72,6 +73,9 @@ func (c Config) Validate() error {
 	}
 	if c.Choices != 0 && (c.Choices < 2 || c.Choices > maxChoices) {
 		faults = append(faults, fmt.Errorf("choices: %d is not between 2 and %d; leave it at 0 for %d", c.Choices, maxChoices, defaultChoices))
+	}
+	if h := strings.ToLower(c.HashHeader); strings.ContainsFunc(h, func(r rune) bool { return !strings.ContainsRune(keyRunes, r) }) || strings.HasSuffix(h, "-bin") {
+		faults = append(faults, fmt.Errorf("hashHeader: %q is not the key of metadata that is text; use letters, digits, -, _ and ., and no -bin at the end", c.HashHeader))
 	}
 	if !(c.PanicThreshold >= 0 && c.PanicThreshold <= 1) {
 		faults = append(faults, fmt.Errorf("panicThreshold: %v is not between 0 and 1; leave it at 0 for %v", c.PanicThreshold, defaultPanic))

@@ -34,8 +34,8 @@ func TestConfigAsJSON(t *testing.T) {
 }
 
 func TestConfigThatIsNotValid(t *testing.T) {
-	_, err := balancer.Config{Policy: "random", Choices: 11, PanicThreshold: 2}.JSON()
-	for _, want := range []string{`policy: "random" is not known; use one of least_request, `, "choices: 11", "panicThreshold: 2"} {
+	_, err := balancer.Config{Policy: "random", Choices: 11, HashHeader: "User Name", PanicThreshold: 2}.JSON()
+	for _, want := range []string{`policy: "random" is not known; use one of least_request, `, "choices: 11", `hashHeader: "User Name"`, "panicThreshold: 2"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}
