@@ -48,9 +48,9 @@ type StoreConfig struct {
 	} `yaml:"postgres"`
 }
 
-// UsersConfig says where users come from. The zero value works.
+// UsersConfig says where users come from.
 type UsersConfig struct {
-	// Target is what is dialled; empty: user.
+	// Target is what is dialled.
 	Target string `yaml:"target" default:"user" doc:"the user service: its name in the registry, a URL, or host:port"`
 	// NamesTimeout bounds what ListChanges waits for names to show; 0: 1 s. It
 	// never waits longer than for half of the time that its caller gives it.
@@ -79,6 +79,9 @@ func (c *Config) Validate() error {
 	var faults []error
 	if c.Store.Driver == "postgres" && c.Store.Postgres.DSN == "" {
 		faults = append(faults, errors.New("store.postgres.dsn: is empty, and store.driver is postgres; give a connection string such as postgres://user:password@host/database"))
+	}
+	if c.Store.Driver == "sqlite" && c.Store.SQLite.Path == "" {
+		faults = append(faults, errors.New("store.sqlite.path: is empty; name the database file, such as .keelson/data/audit.db"))
 	}
 	if c.GRPC.ConnectionGrace <= c.Follow.MaxAge {
 		faults = append(faults, fmt.Errorf("follow.max_age: %s is not below grpc.connection_age_grace (%s): a stream that began on an old connection would be cut off; lower it or raise the grace", c.Follow.MaxAge, c.GRPC.ConnectionGrace))

@@ -23,7 +23,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, guard.Close()) }()
 	lock, err := guard.BeginTx(ctx, nil)
 	if err != nil {
-		return wrap(ctx, "lock the migrations", err)
+		return wrap(ctx, "lock the migrations with "+s.cfg.Path+".lock", err)
 	}
 	defer func() { err = errors.Join(err, lock.Rollback()) }()
 

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,18 @@ func TestStore(t *testing.T) {
 			return s
 		}
 	})
+}
+
+func TestAFileThatCannotBeMadeIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "missing", "audit.db")
+	s, err := sqlite.New(sqlite.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("the error is %v; want one that names %s", err, path)
+	}
 }
 
 func TestNewWantsAPath(t *testing.T) {
