@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/keelson-dev/keelson"
 	"github.com/keelson-dev/keelson/discovery"
@@ -156,4 +158,28 @@ func TestClientsOfOneHostUseDifferentPartsOfALargeFleet(t *testing.T) {
 	if len(parts) != 3 {
 		t.Errorf("three clients use %d parts: %v", len(parts), parts)
 	}
+}
+
+func TestACallThatAnInstanceDidNotAnswerInTimeDoesNotSayThatNoneWasReady(t *testing.T) {
+	stuck := &stub{unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	address, _, ended, cancel := runImpl(t, quiet(), io.Discard, stuck)
+	client, err := keelson.NewClient("caller", keelson.Config{}, keelson.WithLogOutput(io.Discard))
+	must(t, err)
+	for name, more := range map[string][]grpc.DialOption{
+		"by the chassis": nil, "by a policy of the caller's": {grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`)},
+	} {
+		conn, err := client.Dial(address, more...)
+		must(t, err)
+		ctx, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := invoke(ctx, conn, unaryCall); errs.Code(err) != codes.DeadlineExceeded || strings.Contains(err.Error(), "ready") {
+			t.Errorf("balanced %s: %v", name, err)
+		}
+		stop()
+	}
+	must(t, client.Close())
+	cancel()
+	must(t, <-ended)
 }

@@ -304,5 +304,5 @@ func (s *clientStream) translate(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return s.call.explain(errs.FromWire(err))
+	return deadline.Explain(&s.call.Call, errs.FromWire(err))
 }

@@ -11,7 +11,7 @@ import (
 // explain returns the error of a call as callers see it: with its deadline, if that
 // passed, and whether the call waited for an instance all the time.
 func (r *clientCall) explain(err error) error {
-	if r.Attempts.Load() == 0 {
+	if r.unsent() {
 		return deadline.Explain(&r.Call, err, "; no instance was ready to take it")
 	}
 	return deadline.Explain(&r.Call, err)
@@ -21,8 +21,12 @@ func (r *clientCall) explain(err error) error {
 // as what the registry answered, is nobody's business outside.
 func (r *clientCall) told(err error) error {
 	cause := errors.Unwrap(err)
-	if cause == nil || r.Attempts.Load() > 0 || errs.From(err).Remote() {
+	if cause == nil || !r.unsent() || errs.From(err).Remote() {
 		return err
 	}
 	return fmt.Errorf("%w: %w", err, cause)
 }
+
+// unsent reports whether no instance was asked. The chassis's balancing policy
+// counts attempts; whoever dials with another one has a peer.
+func (r *clientCall) unsent() bool { return r.Attempts.Load() == 0 && r.peer.Addr == nil }
