@@ -276,6 +276,17 @@ func TestAStreamThatSaysNothingIsEnded(t *testing.T) {
 	wantError(t, err, codes.InvalidArgument, "INVALID_REQUEST", "start")
 }
 
+func TestAStreamThatSaysNothingEndsWithTheDrain(t *testing.T) {
+	c := serve(t, newStore(t), newDirectory(), internal.FollowConfig{})
+	s := wantOK[grpc.BidiStreamingClient[auditv1.FollowRequest, auditv1.FollowResponse]](t)(c.Follow(soon(t)))
+	if err := c.drain(); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Recv(); errs.Code(err) != codes.Unavailable {
+		t.Errorf("it ends with %v; want UNAVAILABLE", err)
+	}
+}
+
 func TestAStreamWithoutANameBeginsWhereItIsTold(t *testing.T) {
 	c := serve(t, longHistory(t, 5), newDirectory(), internal.FollowConfig{})
 	for range 2 {
