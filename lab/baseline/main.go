@@ -29,8 +29,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "baseline:", err)
 		os.Exit(1) //nolint:gocritic // nothing is left to do
