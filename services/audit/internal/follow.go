@@ -21,7 +21,7 @@ import (
 type FollowConfig struct {
 	// AckTimeout ends a stream whose changes have waited for so long because
 	// its window was full or the client did not read; 0: 30 s.
-	AckTimeout time.Duration `yaml:"ack_timeout" default:"30s" min:"10ms" doc:"ends a stream whose next change has waited for so long for an acknowledgement, or for the client to read"`
+	AckTimeout time.Duration `yaml:"ack_timeout" default:"30s" min:"10ms" doc:"ends a stream that has waited for so long for its start, or whose next change has for an acknowledgement or for the client to read"`
 	// MaxAge is when a stream ends itself with a token, less up to a tenth at
 	// random; 0: 10 min. It must be below the grace that connections get when
 	// they reach their age.

@@ -591,8 +591,9 @@ export const AuditService: GenService<{
    * One stream per consumer: a new one takes over, and the one before ends with
    * ABORTED CONSUMER_TAKEN_OVER. Its acknowledgements do not count any more.
    *
-   * Errors that end the stream: INVALID_ARGUMENT (`start` does not come first
-   * or comes twice, `ack` of a position that was not sent on this stream);
+   * Errors that end the stream: INVALID_ARGUMENT (`start` does not come first,
+   * or not within 30 s, by default, or comes twice; `ack` of a position that was
+   * not sent on this stream);
    * OUT_OF_RANGE POSITION_UNKNOWN (the history is not that long); ABORTED
    * CONSUMER_TAKEN_OVER; ABORTED SLOW_CONSUMER (changes waited for 30 s, by
    * default, because the client did not acknowledge or did not read) and ABORTED
