@@ -22,6 +22,7 @@ import (
 	"github.com/keelson-dev/keelson/discovery"
 	"github.com/keelson-dev/keelson/discovery/file"
 	"github.com/keelson-dev/keelson/internal/grpcx"
+	"github.com/keelson-dev/keelson/keelsontest"
 	"github.com/keelson-dev/keelson/target"
 )
 
@@ -116,28 +117,13 @@ func (p *platform) answered(n int) map[string]bool {
 	return who
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	tick, end := time.NewTicker(5*time.Millisecond), time.NewTimer(patience)
-	defer tick.Stop()
-	defer end.Stop()
-	for !met() {
-		select {
-		case <-tick.C:
-		case <-end.C:
-			t.Fatalf("waited %s for %s", patience, what)
-		}
-	}
-}
-
 // ready waits for the first answer and then until all of these answer.
 func (p *platform) ready(list ...*server) {
 	p.t.Helper()
 	if _, err := call(p.t, p.client, grpc.WaitForReady(true)); err != nil {
 		p.t.Fatal(err)
 	}
-	eventually(p.t, "all instances to answer", func() bool { return p.onlyThese(list) })
+	keelsontest.Eventually(p.t, "all instances to answer", func() bool { return p.onlyThese(list) })
 }
 
 func (p *platform) onlyThese(list []*server) bool {
@@ -165,12 +151,12 @@ func TestCallsGoOnWithoutTheRegistry(t *testing.T) {
 	if err := os.RemoveAll(p.dir); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the resolver to notice", func() bool { return p.decision() == "kept" })
+	keelsontest.Eventually(t, "the resolver to notice", func() bool { return p.decision() == "kept" })
 	if !p.onlyThese([]*server{a, b, c}) {
 		t.Error("not all instances get calls while the registry is away")
 	}
 	p.register(a, b, c)
-	eventually(t, "the resolver to recover", func() bool { k := p.decision(); return k == "accepted" || k == "unchanged" || k == "held" })
+	keelsontest.Eventually(t, "the resolver to recover", func() bool { k := p.decision(); return k == "accepted" || k == "unchanged" || k == "held" })
 	p.ready(a, b, c)
 }
 
@@ -201,12 +187,12 @@ func TestEmptiedDirectoryIsHeldWhileInstancesServe(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "all three to be held", func() bool { return held() == 3 })
+	keelsontest.Eventually(t, "all three to be held", func() bool { return held() == 3 })
 	p.ready(a, b, c)
 
 	b.grpc.Stop()
 	p.register(a)
-	eventually(t, "the one that is gone to be let go", func() bool { return len(p.targets.Snapshot()[0].Instances) == 2 })
+	keelsontest.Eventually(t, "the one that is gone to be let go", func() bool { return len(p.targets.Snapshot()[0].Instances) == 2 })
 	p.ready(a, c)
 }
 
@@ -234,7 +220,7 @@ func TestKilledInstanceIsPassedOver(t *testing.T) {
 	p.register(a, b)
 	p.ready(a, b)
 	b.grpc.Stop()
-	eventually(t, "its connection to be seen as gone", func() bool {
+	keelsontest.Eventually(t, "its connection to be seen as gone", func() bool {
 		usable, observed := p.targets.Lookup("file:///user").Live(b.Address).Usable()
 		return observed && !usable
 	})
