@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -16,15 +17,16 @@ import (
 // ignored, as by Connect's own servers.
 type jsonCodec struct {
 	vanguard.JSONCodec
-	types *rest.Types // nil: not the service's
+	types  *rest.Types // nil: not the service's
+	domain string      // of its errors
 }
 
-func newJSON(types vanguard.TypeResolver) vanguard.Codec {
+func (e *Edge) newJSON(types vanguard.TypeResolver) vanguard.Codec {
 	own, _ := types.(*rest.Types)
 	return jsonCodec{vanguard.JSONCodec{
 		MarshalOptions:   protojson.MarshalOptions{Resolver: types},
 		UnmarshalOptions: protojson.UnmarshalOptions{Resolver: types, DiscardUnknown: true},
-	}, own}
+	}, own, e.domain}
 }
 
 // Unmarshal implements vanguard.Codec. What does not decode it panics with, see
@@ -34,6 +36,36 @@ func (c jsonCodec) Unmarshal(data []byte, msg proto.Message) error {
 		panic(undecodable{c.explain(data, msg, err)})
 	}
 	return nil
+}
+
+// MarshalAppend implements vanguard.Codec. What an Any holds and is not known here is
+// bytes, as over REST. What has no JSON at all is an error that the transcoder answers
+// in its own way: it has let go of the message by now, and could not go on after a
+// panic.
+func (c jsonCodec) MarshalAppend(b []byte, msg proto.Message) ([]byte, error) {
+	out, err := c.JSONCodec.MarshalAppend(b, msg)
+	if err == nil {
+		return out, nil
+	}
+	if c.types != nil {
+		if raw, failed := c.types.JSON(msg); failed == nil {
+			return append(b, raw...), nil
+		}
+	}
+	return nil, connectErrorFor(errs.Internal(errs.ReasonInternal, "the answer %s has no JSON form", msg.ProtoReflect().Descriptor().FullName()).With(errs.Cause(err)), c.domain)
+}
+
+// connectErrorFor is an error as the transcoder takes it.
+func connectErrorFor(e *errs.Error, domain string) *connect.Error {
+	made := connect.NewError(connect.Code(e.Code()), errors.New(e.Message()))
+	for _, any := range errs.Status(e, domain, "").Proto().GetDetails() {
+		if m, err := any.UnmarshalNew(); err == nil {
+			if d, err := connect.NewErrorDetail(m); err == nil {
+				made.AddDetail(d)
+			}
+		}
+	}
+	return made
 }
 
 // explain says what is wrong with JSON that is no message.
@@ -48,18 +80,29 @@ func (c jsonCodec) explain(data []byte, msg proto.Message, why error) *errs.Erro
 
 // protoCodec is the protobuf codec, for messages that a query holds and for answers
 // that become JSON.
-type protoCodec struct{ *vanguard.ProtoCodec }
-
-func newProto(types vanguard.TypeResolver) vanguard.Codec {
-	return protoCodec{vanguard.NewProtoCodec(types)}
+type protoCodec struct {
+	*vanguard.ProtoCodec
+	types  *rest.Types
+	domain string
 }
 
-// Unmarshal implements vanguard.Codec, as that of jsonCodec.
+func (e *Edge) newProto(types vanguard.TypeResolver) vanguard.Codec {
+	own, _ := types.(*rest.Types)
+	return protoCodec{vanguard.NewProtoCodec(types), own, e.domain}
+}
+
+// Unmarshal implements vanguard.Codec: for requests as that of jsonCodec, for answers
+// as its MarshalAppend.
 func (c protoCodec) Unmarshal(data []byte, msg proto.Message) error {
-	if err := c.ProtoCodec.Unmarshal(data, msg); err != nil {
-		panic(undecodable{malformed("a message is none of %s: %v", msg.ProtoReflect().Descriptor().FullName(), err)})
+	err := c.ProtoCodec.Unmarshal(data, msg)
+	if err == nil {
+		return nil
 	}
-	return nil
+	d := msg.ProtoReflect().Descriptor()
+	if c.types != nil && c.types.InQuery(d) {
+		panic(undecodable{malformed("a message is none of %s: %v", d.FullName(), err)})
+	}
+	return connectErrorFor(errs.Internal(errs.ReasonInternal, "the answer does not parse as %s", d.FullName()).With(errs.Cause(err)), c.domain)
 }
 
 // undecodable is what the codec and the decompressor panic with. The transcoder

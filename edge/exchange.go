@@ -35,6 +35,7 @@ type exchange struct {
 	// state keeps the transcoder's two halves apart, see inner.
 	state  sync.Mutex
 	spoilt *errs.Error // what is wrong with what the client sent
+	told   bool        // the transcoder has told the client that it cannot pass the answer on
 
 	wrote     bool // the header
 	unflushed bool
@@ -165,14 +166,20 @@ func (x *exchange) observe(h http.Header) {
 	if len(v) == 0 {
 		return
 	}
+	x.code, _ = codeIn(v[0])
+	x.coded = true
+}
+
+// codeIn reads grpc-status; what gRPC does not have is UNKNOWN, as its clients take it.
+func codeIn(text string) (code codes.Code, known bool) {
 	n := 0
-	for i := range len(v[0]) {
-		n = n*10 + int(v[0][i]-'0')
+	for i := range len(text) {
+		n = n*10 + int(text[i]-'0')
 	}
-	if len(v[0]) > 2 || n < 0 || n >= len(codeNames) {
-		n = int(codes.Unknown)
+	if len(text) > 2 || n < 0 || n >= len(codeNames) {
+		return codes.Unknown, false
 	}
-	x.code, x.coded = codes.Code(n), true
+	return codes.Code(n), true
 }
 
 // closeConnection is shared by all answers of an instance that leaves.

@@ -28,11 +28,11 @@ var gzipWriters = sync.Pool{New: func() any { w, _ := gzip.NewWriterLevel(io.Dis
 // completes its answer.
 func (x *exchange) compressed() (w http.ResponseWriter, finish func()) {
 	above := x.edge.cfg.GzipAbove
-	if above < 0 || x.r.Method == http.MethodHead {
+	if above < 0 {
 		return x, func() {}
 	}
-	addVary(x.Header(), "Accept-Encoding")
-	if !takesGzip(x.r.Header["Accept-Encoding"]) {
+	addVary(x.Header(), "Accept-Encoding") // a HEAD has the header of its GET (RFC 9110, 9.3.2)
+	if x.r.Method == http.MethodHead || !takesGzip(x.r.Header["Accept-Encoding"]) {
 		return x, func() {}
 	}
 	g := &gzipWriter{exchange: x}

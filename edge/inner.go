@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 
+	"connectrpc.com/connect"
+
 	"github.com/keelson-dev/keelson/errs"
 )
 
@@ -82,10 +84,18 @@ func (i *innerWriter) WriteHeader(code int) {
 func (i *innerWriter) Write(p []byte) (n int, err error) {
 	i.x.state.Lock()
 	defer i.x.state.Unlock()
+	if i.broke { // the transcoder is still within a message that it cannot read
+		return 0, errSpoilt
+	}
 	defer func() {
-		if errors.Is(err, errSpoilt) {
+		var told *connect.Error // the transcoder has told the client
+		switch {
+		case errors.Is(err, errSpoilt):
 			i.broke = true
 			i.x.spoilt = errs.Internal(errs.ReasonInternal, "the answer of the service cannot be passed on").With(errs.Cause(i.x.spoilt))
+		case errors.As(err, &told):
+			i.broke, i.x.told = true, true
+			i.x.spoilt = errs.Internal(errs.ReasonInternal, "%s", told.Message())
 		}
 	}()
 	defer i.x.caught(&err)
@@ -116,6 +126,7 @@ func (i *innerWriter) finish() {
 		i.x.edge.metrics.refused(i.x.refusal)
 		putStatus(i.h, errs.Status(spoilt, i.x.edge.domain, i.x.correlation[0]))
 	}
+	knowCode(i.h)
 	to := i.w.Header()
 	if !i.begun {
 		copyHeader(to, i.h)

@@ -82,16 +82,44 @@ func putStatus(h http.Header, st *status.Status) {
 // putRetryAfter says in HTTP's words when a client may try again (RFC 9110, section
 // 10.2.3), where the status that putStatus or gRPC put says so.
 func putRetryAfter(h, from http.Header) {
-	details := from["Grpc-Status-Details-Bin"]
+	if p := detailsIn(from); p != nil {
+		sayRetryAfter(h, status.FromProto(p))
+	}
+}
+
+// detailsIn returns the status with details that putStatus or gRPC put; nil: there is
+// none.
+func detailsIn(h http.Header) *spb.Status {
+	details := h["Grpc-Status-Details-Bin"]
 	if len(details) == 0 {
-		return
+		return nil
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(details[0], "="))
 	p := &spb.Status{}
 	if err != nil || proto.Unmarshal(raw, p) != nil {
+		return nil
+	}
+	return p
+}
+
+// knowCode puts UNKNOWN in place of a code that gRPC does not have: the transcoder
+// looks up its codes in a table without asking whether they are there.
+func knowCode(h http.Header) {
+	v := h["Grpc-Status"]
+	if len(v) == 0 {
 		return
 	}
-	sayRetryAfter(h, status.FromProto(p))
+	code, known := codeIn(v[0])
+	if known {
+		return
+	}
+	h["Grpc-Status"] = []string{strconv.Itoa(int(code))}
+	if p := detailsIn(h); p != nil {
+		p.Code = int32(code) //nolint:gosec // it is small
+		if raw, err := proto.Marshal(p); err == nil {
+			h["Grpc-Status-Details-Bin"] = []string{base64.RawStdEncoding.EncodeToString(raw)}
+		}
+	}
 }
 
 func sayRetryAfter(h http.Header, st *status.Status) {

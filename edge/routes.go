@@ -120,7 +120,7 @@ func (e *Edge) transcode(r *routes, all []protoreflect.ServiceDescriptor) (http.
 			vanguard.WithMaxMessageBufferBytes(e.maxBuffer)))
 	}
 	t, err := vanguard.NewTranscoder(services,
-		vanguard.WithCodec(newJSON), vanguard.WithCodec(newProto),
+		vanguard.WithCodec(e.newJSON), vanguard.WithCodec(e.newProto),
 		vanguard.WithCompression(vanguard.CompressionGzip, newCompressor, e.newDecompressor))
 	if err != nil {
 		return nil, fmt.Errorf("prepare gRPC-Web and Connect: %w", err)

@@ -122,19 +122,32 @@ func (e *Edge) serveRPC(x *exchange, r *http.Request, media string) {
 	}
 	switch x.protocol {
 	case web:
-		routes.transcoder.ServeHTTP(&webWriter{ResponseWriter: x}, r)
+		x.transcode(routes.transcoder, &webWriter{ResponseWriter: x}, r)
 		return
 	case webText:
 	default:
-		routes.transcoder.ServeHTTP(x, r)
+		x.transcode(routes.transcoder, x, r)
 		return
 	}
 	b.ReadCloser = newTextReader(b.ReadCloser)
 	r.ContentLength = -1
 	r.Header["Content-Type"] = []string{typeWeb + strings.TrimPrefix(media, typeWebText)}
 	w := &textWriter{exchange: x}
-	routes.transcoder.ServeHTTP(&webWriter{ResponseWriter: w}, r)
+	x.transcode(routes.transcoder, &webWriter{ResponseWriter: w}, r)
 	w.pad()
+}
+
+// transcode lets the transcoder serve a request. When it could not write an answer it
+// tells the client so, and yet goes on with that answer in the end, whose buffer it has
+// given back (vanguard v0.4.0, transformingWriter.Write): it may panic then, and
+// everything has been said.
+func (x *exchange) transcode(h http.Handler, w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if x.told {
+			_ = recover()
+		}
+	}()
+	h.ServeHTTP(w, r)
 }
 
 // prepareUnary prepares a unary call of the Connect protocol.

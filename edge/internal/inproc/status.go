@@ -56,10 +56,19 @@ func statusOf(ctx context.Context, code int, h http.Header, text []byte) *status
 	if bin := h.Get(headerDetails); bin != "" {
 		raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(bin, "="))
 		if err == nil && proto.Unmarshal(raw, st) == nil && uint64(uint32(st.GetCode())) == number { //nolint:gosec // the same 32 bits
-			return status.FromProto(st)
+			return known(st)
 		}
 	}
-	return status.New(codes.Code(number), message(h.Get(headerMessage)))
+	return known(&spb.Status{Code: int32(uint32(number)), Message: message(h.Get(headerMessage))}) //nolint:gosec // the same 32 bits
+}
+
+// known puts UNKNOWN in place of a code that gRPC does not have, as its clients take
+// it: no other protocol has a word for it.
+func known(st *spb.Status) *status.Status {
+	if c := codes.Code(uint32(st.GetCode())); c > codes.Unauthenticated { //nolint:gosec // as above
+		st.Code = int32(codes.Unknown)
+	}
+	return status.FromProto(st)
 }
 
 // message decodes grpc-message; what is not percent-encoded well is kept.

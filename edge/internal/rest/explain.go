@@ -3,10 +3,20 @@ package rest
 import (
 	"errors"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/keelson-dev/keelson/errs"
 )
+
+// JSON writes a message as REST does: what an Any holds and is not known is bytes.
+func (t *Types) JSON(m proto.Message) ([]byte, error) {
+	opaque, err := newOpaque()
+	if err != nil {
+		return nil, err
+	}
+	return (&encoder{t, opaque}).message(m)
+}
 
 // Explain says what is wrong with JSON that another protocol could not read as a
 // message: the same as REST says of such a body, but that fields which are not known

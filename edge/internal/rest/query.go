@@ -72,6 +72,11 @@ type queryFiller struct {
 }
 
 func (q *queryFiller) parameter(name string, texts []string) {
+	if name == "" {
+		what := "has a value without a name"
+		q.bad.note("the query "+what, errs.Field("", "UNKNOWN_FIELD", "the query "+what))
+		return
+	}
 	path, err := q.find(name)
 	if err != nil {
 		q.bad.add(name, "UNKNOWN_FIELD", err.Error())

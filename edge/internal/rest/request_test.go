@@ -54,6 +54,7 @@ func TestWrongQueryParametersAreNamed(t *testing.T) {
 	s.answer("Query", "{}", nil)
 	for query, want := range map[string]struct{ field, says string }{
 		"aBoll=true":             {"aBoll", `did you mean "aBool"?`},
+		"=x":                     {"", "the query has a value without a name"},
 		"place.stret=x":          {"place.stret", `did you mean "place.street"?`},
 		"nothing.like.this=x":    {"nothing.like.this", "is no parameter of GET /v1/values"},
 		"aBool=1":                {"a_bool", "true or false"},

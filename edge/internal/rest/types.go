@@ -3,6 +3,7 @@ package rest
 import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	// The details that errors usually carry, so that they are shown by their fields.
@@ -10,26 +11,56 @@ import (
 )
 
 // Types finds the types of one service's messages, and of what is in an Any: those of
-// the service's file and of what it imports, then those that are linked. A type that
+// the service's file and of what it imports (or of all files that came with it, where
+// its descriptor has a method Files), then those that are linked. A type that
 // is linked with the very descriptor that the service has is the Go type, for speed;
 // all others are made of descriptors. It is immutable and safe for concurrent use.
 //
 // Each service has its own: two backends may have different files of one name.
-type Types struct{ contract *dynamicpb.Types }
+type Types struct {
+	contract *dynamicpb.Types
+	queries  map[protoreflect.FullName]bool // see InQuery
+}
 
 var (
 	_ protoregistry.MessageTypeResolver   = (*Types)(nil)
 	_ protoregistry.ExtensionTypeResolver = (*Types)(nil)
 )
 
+// described is a service whose descriptor knows all files that it came with: what is in
+// an Any is often of one that the service's own does not import.
+type described interface{ Files() *protoregistry.Files }
+
 // NewTypes returns the types of a service; nil: those that are linked alone.
 func NewTypes(s protoreflect.ServiceDescriptor) *Types {
+	if d, ok := s.(described); ok {
+		return &Types{dynamicpb.NewTypes(d.Files()), queriesOf(s)}
+	}
 	files := &protoregistry.Files{}
 	if s != nil {
 		addFile(files, s.ParentFile(), map[string]bool{})
 	}
-	return &Types{dynamicpb.NewTypes(files)}
+	return &Types{dynamicpb.NewTypes(files), queriesOf(s)}
 }
+
+// queriesOf returns the messages that may be in a query: what methods without side
+// effects take.
+func queriesOf(s protoreflect.ServiceDescriptor) map[protoreflect.FullName]bool {
+	names := map[protoreflect.FullName]bool{}
+	if s == nil {
+		return names
+	}
+	for i := range s.Methods().Len() {
+		m := s.Methods().Get(i)
+		if o, ok := m.Options().(*descriptorpb.MethodOptions); ok && o.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+			names[m.Input().FullName()] = true
+		}
+	}
+	return names
+}
+
+// InQuery tells whether a GET of Connect may have a message in its query.
+func (t *Types) InQuery(m protoreflect.MessageDescriptor) bool { return t.queries[m.FullName()] }
 
 // addFile registers a file and its imports. Files that cannot be had (a placeholder
 // of an import that is not known) are left out: their types are not found then. Of

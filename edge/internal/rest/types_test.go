@@ -20,6 +20,18 @@ func place(t *testing.T, field string) protoreflect.ServiceDescriptor {
 		service { name: "S" method { name: "Do" input_type: ".one.M" output_type: ".one.M" } }`).Services().Get(0)
 }
 
+// with is a service that came with a file.
+type with struct {
+	protoreflect.ServiceDescriptor
+	file protoreflect.FileDescriptor
+}
+
+func (w with) Files() *protoregistry.Files {
+	files := &protoregistry.Files{}
+	_ = files.RegisterFile(w.file) // it is the only one
+	return files
+}
+
 func TestTypesAreThoseOfTheService(t *testing.T) {
 	old, young := place(t, "a"), place(t, "b")
 	for name, c := range map[string]struct {
@@ -34,6 +46,7 @@ func TestTypesAreThoseOfTheService(t *testing.T) {
 		"linked with the service":         {rest.NewTypes(userv1.File_user_v1_user_proto.Services().Get(0)), "user.v1.User", (&userv1.User{}).ProtoReflect().Descriptor(), true},
 		"linked, but not of the service":  {rest.NewTypes(old), "user.v1.User", (&userv1.User{}).ProtoReflect().Descriptor(), true},
 		"linked, and there is no service": {rest.NewTypes(nil), "user.v1.User", (&userv1.User{}).ProtoReflect().Descriptor(), true},
+		"of a file that came with it":     {rest.NewTypes(with{young, old.ParentFile()}), "one.M", old.Methods().Get(0).Input(), false},
 		"unknown":                         {rest.NewTypes(old), "one.Other", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
