@@ -134,17 +134,27 @@ func (f *describedFiles) services(wanted []string) (map[string]description, erro
 		if err != nil {
 			continue
 		}
-		service, ok := d.(protoreflect.ServiceDescriptor)
+		s, ok := d.(protoreflect.ServiceDescriptor)
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("%s is described, but is no service", name)
-		case service.Methods().Len() > maxMethods:
-			return nil, fmt.Errorf("%s has %d methods; at most %d can be exposed", name, service.Methods().Len(), maxMethods)
+		case s.Methods().Len() > maxMethods:
+			return nil, fmt.Errorf("%s has %d methods; at most %d can be exposed", name, s.Methods().Len(), maxMethods)
 		}
-		found[name] = description{service, f.digest(service.ParentFile())}
+		found[name] = description{&service{s, files}, f.digest(s.ParentFile())}
 	}
 	return found, nil
 }
+
+// service is a service with all files that it came with, in which the edge looks for
+// the types of what is in an Any, such as details of errors.
+type service struct {
+	protoreflect.ServiceDescriptor
+	files *protoregistry.Files
+}
+
+// Files are those that the service came with.
+func (s *service) Files() *protoregistry.Files { return s.files }
 
 // digest tells apart what describes a service: its file and all that it imports.
 func (f *describedFiles) digest(file protoreflect.FileDescriptor) [sha256.Size]byte {

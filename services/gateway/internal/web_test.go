@@ -46,7 +46,9 @@ func newWeb(t *testing.T, f *fake, change ...func(*setup)) *web {
 	var log lines
 	newGateway(t, f, append(change, func(s *setup) {
 		s.config.Edge.Address, s.log = "127.0.0.1:0", &log
-		s.config.Descriptors = []string{filepath.Join("..", "descriptors.binpb")}
+		if s.config.Descriptors == nil {
+			s.config.Descriptors = []string{filepath.Join("..", "descriptors.binpb")}
+		}
 		s.config.Services = []internal.ServiceConfig{{Service: "user.v1.UserService", Target: "passthrough:///backend"}}
 	})...)
 	address := regexp.MustCompile(`"edge_address":"([^"]+)"`)
