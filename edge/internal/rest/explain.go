@@ -26,7 +26,10 @@ func (t *Types) Explain(raw []byte, m protoreflect.Message) *errs.Error {
 	doc := document{raw: raw, line: 1}
 	bad := doc.syntax("")
 	if bad.count == 0 {
-		bad = d.message(m.New(), doc, "")
+		m = m.New()
+		if bad = d.message(m, doc, ""); bad.count == 0 {
+			bad.missing(m, "")
+		}
 	}
 	f := bad.fault()
 	if f == nil {
