@@ -41,7 +41,7 @@
 // # Cost
 //
 // A pick costs about half a microsecond and one allocation (gobreaker's) more than the wrapped policy's. While unary calls are on their
-// way, or an instance is anything but well, one goroutine per connection looks at the instances ten times a second; otherwise it sleeps.
+// way, a stream was just opened, or an instance is anything but well, one goroutine per connection looks at the instances ten times a second; otherwise it sleeps.
 //
 // # When all drain
 //

@@ -76,8 +76,9 @@ func (i *Instance) Start() {
 	go func() { _ = s.Serve(l) }()
 }
 
-// Kill ends the instance and its connections at once, as kill -9 does.
+// Kill ends the instance and its connections at once, as kill -9 does, also while it hangs.
 func (i *Instance) Kill() {
+	i.Resume()
 	i.mu.Lock()
 	s := i.server
 	i.listener, i.server = nil, nil
