@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/resolver"
 
@@ -116,5 +117,22 @@ func TestCallsWaitWhenTheListShrinksToAnInstanceThatIsOut(t *testing.T) {
 		}
 		r.Done(sent)
 		p.Close()
+	})
+}
+
+func TestErrorsOfPickersThatAreReplacedStandForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := stubPolicy(t, 1, `{}`, nil)
+		defer p.Close()
+		synctest.Wait()
+		nobody, info := errors.New("nobody"), balancer.PickInfo{FullMethodName: "/a/b", Ctx: t.Context()}
+		before := p.newPicker(base.NewErrPicker(nobody))
+		if _, err := before.Pick(info); !errors.Is(err, nobody) {
+			t.Errorf("the latest picker says %v", err)
+		}
+		p.newPicker(base.NewErrPicker(nobody))
+		if _, err := before.Pick(info); !errors.Is(err, balancer.ErrNoSubConnAvailable) {
+			t.Errorf("one that was replaced says %v", err)
+		}
 	})
 }

@@ -29,6 +29,7 @@ func (p *lb) newPicker(child balancer.Picker) *picker {
 		k.tries = 1 // it would choose the same again
 	}
 	p.refill()
+	p.latest.Store(k)
 	return k
 }
 
@@ -97,10 +98,11 @@ func (k *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // last known instance drains before the next one is known keeps nobody waiting.
 //
 // Else the wrapped policy's error stands. But while it does not know of an instance that is connected only because it was told that the
-// instance is out, calls wait: what is left of the list is all out, and the policy is about to be told to use it.
+// instance is out, calls wait: what is left of the list is all out, and the policy is about to be told to use it. When there is a newer
+// picker already, gRPC asks that one.
 func (k *picker) last(ctx context.Context, c *call.Call, m *method, obs *observer, err error) (balancer.PickResult, error) {
 	leaving, hidden := k.policy.unpicked()
-	if hidden {
+	if hidden || k.policy.latest.Load() != k {
 		err = balancer.ErrNoSubConnAvailable
 	}
 	if leaving == nil || c != nil && call.IsHedge(ctx) {

@@ -61,6 +61,7 @@ type lb struct {
 	asleep    atomic.Bool // the goroutine waits without a timer
 	unchecked atomic.Bool // the wrapped policy does without health checks: what is connected serves
 	fallback  atomic.Pointer[table]
+	latest    atomic.Pointer[picker]
 	observer  atomic.Pointer[observer]
 
 	// The goroutine.

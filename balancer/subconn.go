@@ -162,15 +162,17 @@ func (s *subConn) deliver(e event) {
 
 // tell tells the wrapped policy whether the instance is out. The caller holds down.
 func (s *subConn) tell(out bool) {
-	s.told.Store(out)
-	if s.health == nil {
-		return
-	}
 	if out {
-		s.health(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errEjected})
+		s.told.Store(true)
+		if s.health != nil {
+			s.health(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errEjected})
+		}
 		return
 	}
-	s.health(s.healthNow)
+	if s.health != nil {
+		s.health(s.healthNow)
+	}
+	s.told.Store(false) // only now that calls can have it, since those that could not wait for it
 }
 
 func healthOf(s connectivity.State) target.Health {
