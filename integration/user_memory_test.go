@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,9 +23,12 @@ import (
 // rss is the resident memory of an instance in bytes, read from Linux's /proc.
 func rss(t *testing.T, i *instance) int64 {
 	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("the memory of a process is read on Linux only")
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", i.cmd.Process.Pid))
 	if err != nil {
-		t.Skipf("the memory of a process is read on Linux only: %v", err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		if kib, ok := strings.CutPrefix(line, "VmRSS:"); ok {

@@ -96,7 +96,7 @@ func FuzzIDsNeverMeetAndNeverEscape(f *testing.F) {
 	f.Add("..", ".")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		if discovery.ValidateID(a) != nil || discovery.ValidateID(b) != nil || a == b {
-			t.Skip()
+			return // no two instances
 		}
 		dir := t.TempDir()
 		d := newDriver(t, dir, file.Config{})

@@ -37,20 +37,12 @@ func TestExplainShowsWhoCallsAndWhatTheyMakeOfEachInstance(t *testing.T) {
 			Breaker: &breaker.Snapshot{State: "closed", Calls: 40, Failures: 2}},
 		{Method: "/user.v1.UserService/ListUsers", Timeout: "5s", RetryAttempts: 1, Hedge: "off"},
 	}}
-	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	instance(t, "audit", "audit-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/debug/keelson/targets" {
 			_ = json.NewEncoder(w).Encode([]keelson.TargetState{state})
 			return
 		}
 		http.NotFound(w, r)
-	}))
-	defer debug.Close()
-	dir := t.TempDir()
-	t.Setenv(workspace.Variable, dir)
-	driver, err := file.New(dir, file.Config{})
-	must(t, err)
-	must(t, driver.Register(t.Context(), discovery.Instance{
-		Service: "audit", ID: "audit-1", Address: "127.0.0.1:2", DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
 	}))
 
 	wants(t, run(t, explain.Options{Method: "GetUser"}),

@@ -32,6 +32,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// instance registers an instance that runs until the test ends, of which there is
+// only its debug listener.
+func instance(t *testing.T, service, id string, debug http.Handler) {
+	t.Helper()
+	at := httptest.NewServer(debug)
+	t.Cleanup(at.Close)
+	dir := t.TempDir()
+	t.Setenv(workspace.Variable, dir)
+	driver, err := file.New(dir, file.Config{})
+	must(t, err)
+	must(t, driver.Register(t.Context(), discovery.Instance{
+		Service: service, ID: id, Address: "127.0.0.1:1", DebugAddress: at.Listener.Addr().String(), PID: os.Getpid(),
+	}))
+}
+
 func run(t *testing.T, opts explain.Options) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -58,18 +73,10 @@ func TestExplainSaysWhereValuesComeFrom(t *testing.T) {
 func TestExplainAsksARunningInstance(t *testing.T) {
 	table := policy.NewTable(policy.Linked()...)
 	must(t, table.Apply(policy.Defaults{}, []policy.Override{{Method: "/user.v1.UserService/GetUser", Timeout: 7e9, Origin: func(policy.Field) string { return "user.yaml:3" }}}))
-	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	instance(t, "user", "user-1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/debug/keelson/policy" {
 			_ = json.NewEncoder(w).Encode([]policy.Description{table.Lookup("/user.v1.UserService/GetUser").Describe()})
 		}
-	}))
-	defer debug.Close()
-	dir := t.TempDir()
-	t.Setenv(workspace.Variable, dir)
-	driver, err := file.New(dir, file.Config{})
-	must(t, err)
-	must(t, driver.Register(t.Context(), discovery.Instance{
-		Service: "user", ID: "user-1", Address: "127.0.0.1:1", DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
 	}))
 	wants(t, run(t, explain.Options{Method: "GetUser"}), "instance user-1, as it runs now", "timeout 7s user.yaml:3")
 	wants(t, run(t, explain.Options{Method: "GetUser", Target: "user"}), "timeout 7s user.yaml:3")
@@ -137,16 +144,8 @@ func TestExplainSaysWhatAClientDoesWhereItIsSwitchedOff(t *testing.T) {
 	must(t, table.Apply(policy.Defaults{}, []policy.Override{{
 		Method: "/user.v1.UserService/GetUser", Timeout: -1, RetryAttempts: 1, Breaker: policy.Off, HedgeDelay: 20e6,
 	}}))
-	debug := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	instance(t, "user", "user-1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode([]policy.Description{table.Lookup("/user.v1.UserService/GetUser").Describe()})
-	}))
-	defer debug.Close()
-	dir := t.TempDir()
-	t.Setenv(workspace.Variable, dir)
-	driver, err := file.New(dir, file.Config{})
-	must(t, err)
-	must(t, driver.Register(t.Context(), discovery.Instance{
-		Service: "user", ID: "user-1", Address: "127.0.0.1:1", DebugAddress: debug.Listener.Addr().String(), PID: os.Getpid(),
 	}))
 	wants(t, run(t, explain.Options{Method: "GetUser", Target: "user"}),
 		"breaker off", "retries none", "a second instance is asked after 20ms,", "not at all: it has no deadline")
